@@ -1,0 +1,403 @@
+"""From domain objects to columns that every store and every query can hold, and back, without loss.
+
+A *clean* value goes into its own column: text as text, structures as JSON text. Some of what providers and users
+send no database takes as text or JSON: NUL, lone surrogates, NaN, Infinity. Then the column holds the nearest
+clean form, so that queries still work, and ``verbatim`` holds the exact values of those fields. Most rows have no
+``verbatim``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ..errors import ConflictError, InvalidInputError
+from ..interfaces.message import Message, coerce_role
+from ..interfaces.records import ConversationSummary, SessionMetadata
+from ..interfaces.timestamps import Timestamp
+
+MAX_ID_BYTES = 512
+"""Longest id. Two ids share an index entry, and PostgreSQL's end near 2,700 bytes; Elasticsearch's ids at 512."""
+
+MAX_JSON_DEPTH = 512
+"""Deepest nesting stored. The JSON readers of Python and SQLite stop near 1,000 levels."""
+
+_UNCLEAN = re.compile("[\x00\ud800-\udfff]")
+_ESCAPED_NUL = "\\u0000"
+_SCALARS = (str, int, float, bool, type(None))
+MAX_INT = 2**63 - 1
+
+
+def is_clean(text: str) -> bool:
+    """Return whether every database can hold the text: no NUL, no lone surrogates."""
+    if text.isascii():
+        return "\x00" not in text
+    return _UNCLEAN.search(text) is None
+
+
+def clean(text: str) -> str:
+    """Return the text with U+FFFD in place of what databases cannot hold."""
+    return _UNCLEAN.sub("\ufffd", text)
+
+
+def check_id(value: object, what: str) -> str:
+    """Return an id that every store can hold.
+
+    Raises:
+        InvalidInputError: Not text, empty, over 512 bytes of UTF-8, or with NUL or lone surrogates.
+    """
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} must be a str, got {type(value).__name__}")
+    if not value:
+        raise InvalidInputError(f"{what} must not be empty")
+    if len(value) > MAX_ID_BYTES or (not value.isascii() and len(value.encode("utf-8", "replace")) > MAX_ID_BYTES):
+        raise InvalidInputError(f"{what} is longer than {MAX_ID_BYTES} bytes", suggestion="store a hash of it")
+    if not is_clean(value):
+        raise InvalidInputError(f"{what} holds NUL or lone surrogates, which no store can look up")
+    return value
+
+
+def check_optional_id(value: object, what: str) -> str | None:
+    """As :func:`check_id`, but None is allowed."""
+    return None if value is None else check_id(value, what)
+
+
+def check_json(value: Any, where: str) -> None:
+    """Refuse what JSON would drop or change: other types, keys that are no text, cycles, too deep nesting.
+
+    Raises:
+        InvalidInputError: Naming the place and the type, never the value.
+    """
+    stack: list[tuple[Any, int]] = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        kind = type(item)
+        if kind is str or kind in _SCALARS:
+            continue
+        if depth >= MAX_JSON_DEPTH:
+            raise InvalidInputError(f"{where} is nested more than {MAX_JSON_DEPTH} levels deep, or holds itself")
+        if isinstance(item, dict):
+            for key, child in item.items():
+                if not isinstance(key, str):
+                    raise InvalidInputError(f"{where} has a key of type {type(key).__name__}; JSON keys are str")
+                stack.append((child, depth + 1))
+        elif isinstance(item, list):
+            stack.extend((child, depth + 1) for child in item)
+        elif not isinstance(item, _SCALARS):
+            hint = "use a list" if isinstance(item, tuple | set | frozenset) else "convert it to text first"
+            if isinstance(item, bytes | bytearray):
+                hint = "encode it as base64 text"
+            raise InvalidInputError(f"{where} holds a {kind.__name__}, which JSON cannot carry", suggestion=hint)
+
+
+def dump_json(value: Any, where: str) -> tuple[str, bool]:
+    """Return JSON text that every database takes, and whether it is exact.
+
+    Raises:
+        InvalidInputError: The value is not JSON; see :func:`check_json`.
+    """
+    check_json(value, where)
+    try:
+        text = _dumps(value)
+        if is_clean(text) and _ESCAPED_NUL not in text:
+            return text, True
+    except ValueError:
+        pass  # NaN or Infinity, or an integer beyond Python's limit of digits: the exact form below tells which
+    try:
+        exact = json.dumps(value)
+    except ValueError as exc:
+        raise InvalidInputError(f"{where} holds an integer of too many digits", suggestion="store it as text") from exc
+    text = _dumps(_clean_json(value))
+    return text, text == exact
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _clean_json(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else None  # NaN and the infinities
+    if isinstance(value, dict):
+        return {clean(key): _clean_json(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_clean_json(child) for child in value]
+    return value
+
+
+def dump_verbatim(values: dict[str, Any]) -> bytes | None:
+    """Return the exact form of some fields, or None for none.
+
+    Lone surrogates stay single code points (``surrogatepass``): JSON's own escapes would join two of them.
+    """
+    if not values:
+        return None
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def load_verbatim(data: bytes) -> dict[str, Any]:
+    """Reverse :func:`dump_verbatim`."""
+    loaded: dict[str, Any] = json.loads(bytes(data).decode("utf-8", "surrogatepass"))
+    return loaded
+
+
+class MessageColumns(NamedTuple):
+    """A message as a row, in the order of the table. ``timestamp`` is an aware UTC datetime."""
+
+    message_id: str
+    role: str
+    content: str | None
+    timestamp: datetime
+    token_count: int
+    tool_call_id: str | None
+    name: str | None
+    content_blocks: str | None
+    tool_calls: str | None
+    function_call: str | None
+    metadata: str | None
+    verbatim: bytes | None
+
+
+def encode_message(message: Message) -> MessageColumns:
+    """Check a message and return its columns.
+
+    Raises:
+        InvalidInputError: A field cannot be stored without loss; says which.
+    """
+    if not isinstance(message, Message):
+        raise InvalidInputError(
+            f"a Message is needed, got {type(message).__name__}",
+            suggestion="use Message(role=..., content=...)",
+        )
+    role = coerce_role(message.role)
+    role = role.value if hasattr(role, "value") else check_id(role, "role")
+    content, blocks, text = message.content, None, None
+    exact: dict[str, Any] = {}
+    if type(content) is str:
+        text = content
+        if not is_clean(content):
+            text, exact["content"] = clean(content), content
+    elif isinstance(content, list):
+        blocks, is_exact = dump_json(content, "content")
+        text = clean(message.text)
+        if not is_exact:
+            exact["content"] = content
+    elif isinstance(content, str):
+        text = str(content)
+        if not is_clean(text):
+            text, exact["content"] = clean(text), text
+    elif content is not None:
+        raise InvalidInputError(
+            f"content must be a str, a list of blocks or None, got {type(content).__name__}",
+            suggestion="wrap a single block in a list",
+        )
+    tokens = message.token_count
+    if type(tokens) is not int or not 0 <= tokens <= MAX_INT:
+        raise InvalidInputError("token_count must be an int from 0 to 2**63 - 1, or None")
+    return MessageColumns(
+        check_id(message.message_id, "message_id"),
+        role,
+        text,
+        Timestamp.of(message.timestamp).plain(),
+        tokens,
+        _text_column(message.tool_call_id, "tool_call_id", exact),
+        _text_column(message.name, "name", exact),
+        blocks,
+        _json_column(message.tool_calls, list, "tool_calls", exact),
+        _json_column(message.function_call, dict, "function_call", exact),
+        _json_column(message.metadata, dict, "metadata", exact) if message.metadata != {} else None,
+        dump_verbatim(exact),
+    )
+
+
+def check_content(message: Message) -> None:
+    """Refuse what cannot be counted: checked before tokens are, which look into content and calls.
+
+    Raises:
+        InvalidInputError: As :func:`encode_message`.
+    """
+    content = message.content
+    if not isinstance(content, str):
+        if content is not None and not isinstance(content, list):
+            raise InvalidInputError(
+                f"content must be a str, a list of blocks or None, got {type(content).__name__}",
+                suggestion="wrap a single block in a list",
+            )
+        check_json(content, "content")
+    if message.tool_calls is not None:
+        _json_column(message.tool_calls, list, "tool_calls", {})
+    if message.function_call is not None:
+        _json_column(message.function_call, dict, "function_call", {})
+    if message.name is not None:
+        _text_column(message.name, "name", {})
+
+
+def _text_column(value: object, where: str, exact: dict[str, Any]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{where} must be a str or None, got {type(value).__name__}")
+    if is_clean(value):
+        return value
+    exact[where] = value
+    return clean(value)
+
+
+def _json_column(value: Any, kind: type, where: str, exact: dict[str, Any]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, kind):
+        raise InvalidInputError(f"{where} must be a {kind.__name__} or None, got {type(value).__name__}")
+    text, is_exact = dump_json(value, where)
+    if not is_exact:
+        exact[where] = value
+    return text
+
+
+class MetadataColumns(NamedTuple):
+    """A session's metadata as a row, in the order of the table, without its counters."""
+
+    session_id: str
+    user_id: str | None
+    agent_id: str | None
+    workflow_id: str | None
+    max_messages: int | None
+    max_tokens: int | None
+    auto_summarize: bool
+    summary_threshold: int
+    status: str
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    tags: str | None
+    properties: str | None
+    verbatim: bytes | None
+
+
+def encode_metadata(metadata: SessionMetadata) -> MetadataColumns:
+    """Check a session's metadata and return its columns.
+
+    Raises:
+        InvalidInputError: A field cannot be stored; says which.
+    """
+    if not isinstance(metadata, SessionMetadata):
+        raise InvalidInputError(f"a SessionMetadata is needed, got {type(metadata).__name__}")
+    exact: dict[str, Any] = {}
+    for tag in metadata.tags if isinstance(metadata.tags, list) else ():
+        if not isinstance(tag, str):
+            raise InvalidInputError(f"tags must be text, got {type(tag).__name__}")
+    if type(metadata.auto_summarize) is not bool:
+        raise InvalidInputError("auto_summarize must be True or False")
+    return MetadataColumns(
+        check_id(metadata.session_id, "session_id"),
+        check_optional_id(metadata.user_id, "user_id"),
+        check_optional_id(metadata.agent_id, "agent_id"),
+        check_optional_id(metadata.workflow_id, "workflow_id"),
+        check_count(metadata.max_messages, "max_messages"),
+        check_count(metadata.max_tokens, "max_tokens"),
+        metadata.auto_summarize,
+        check_count(metadata.summary_threshold, "summary_threshold", optional=False) or 1,
+        getattr(metadata.status, "value", metadata.status),
+        Timestamp.of(metadata.created_at).plain(),
+        Timestamp.of(metadata.updated_at).plain(),
+        None if metadata.expires_at is None else Timestamp.of(metadata.expires_at).plain(),
+        _json_column(metadata.tags, list, "tags", exact) if metadata.tags != [] else None,
+        _json_column(metadata.properties, dict, "properties", exact) if metadata.properties != {} else None,
+        dump_verbatim(exact),
+    )
+
+
+def check_count(value: object, what: str, *, optional: bool = True) -> int | None:
+    """Return a limit: a positive int, or None where that means "no limit".
+
+    Raises:
+        InvalidInputError: Anything else.
+    """
+    if value is None and optional:
+        return None
+    if type(value) is not int or not 0 < value <= MAX_INT:
+        kind = "a positive int" + (" or None" if optional else "")
+        raise InvalidInputError(f"{what} must be {kind}, got {value if type(value) is int else type(value).__name__}")
+    return value
+
+
+class SummaryColumns(NamedTuple):
+    """A summary as a row, in the order of the table."""
+
+    session_id: str
+    summary_id: str
+    summary: str
+    message_count: int
+    token_count: int
+    start_time: datetime
+    end_time: datetime
+    first_seq: int | None
+    last_seq: int | None
+    key_topics: str | None
+    summary_type: str
+    created_at: datetime
+    verbatim: bytes | None
+
+
+def encode_summary(summary: ConversationSummary) -> SummaryColumns:
+    """Check a summary and return its columns.
+
+    Raises:
+        InvalidInputError: A field cannot be stored; says which.
+    """
+    exact: dict[str, Any] = {}
+    text = _text_column(summary.summary, "summary", exact)
+    if text is None:
+        raise InvalidInputError("a summary needs text")
+    return SummaryColumns(
+        check_id(summary.session_id, "session_id"),
+        check_id(summary.summary_id, "summary_id"),
+        text,
+        summary.message_count,
+        summary.token_count,
+        Timestamp.of(summary.start_time).plain(),
+        Timestamp.of(summary.end_time).plain(),
+        summary.first_seq,
+        summary.last_seq,
+        _json_column(summary.key_topics, list, "key_topics", exact) if summary.key_topics else None,
+        summary.summary_type.value,
+        Timestamp.of(summary.created_at).plain(),
+        dump_verbatim(exact),
+    )
+
+
+def fingerprint(message: Message) -> str:
+    """Return a text that is equal for two messages of equal content.
+
+    Role, content, calls, results, name and metadata count; timestamp and token count do not, because a
+    message rebuilt for a retry gets new ones.
+    """
+    return json.dumps(
+        [
+            message.role,
+            message.content,
+            message.name,
+            message.tool_call_id,
+            message.function_call,
+            message.tool_calls,
+            message.metadata or {},
+        ],
+        sort_keys=True,
+    )
+
+
+def check_replay(session_id: str, given: Message, stored: Message) -> None:
+    """Accept a message that is stored already.
+
+    Raises:
+        ConflictError: The stored one has the same id and other content.
+    """
+    if fingerprint(given) != fingerprint(stored):
+        raise ConflictError(
+            f"message {given.message_id!r} is already stored in session {session_id!r} with other content",
+            suggestion="give the new message an id of its own",
+        )

@@ -1,0 +1,310 @@
+"""The reference store: plain dictionaries. Read it as the specification of the protocol.
+
+Every method runs without awaiting anything, so each is atomic on its event loop, and values are encoded and decoded
+as in every other store, so that nothing is accepted here that would fail there.
+"""
+
+from __future__ import annotations
+
+import copy
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from ..errors import (
+    ConflictError,
+    InvalidInputError,
+    SessionExistsError,
+    SessionExpiredError,
+    SessionNotFoundError,
+)
+from ..interfaces.message import Message
+from ..interfaces.records import ConversationSummary, SessionMetadata
+from ..interfaces.timestamps import Timestamp
+from ..tokens import estimate_tokens
+from . import codec
+from .protocol import (
+    Appended,
+    MessageQuery,
+    SearchHit,
+    SessionQuery,
+    SessionRecord,
+    StoreFeatures,
+    StoreStats,
+)
+
+
+@dataclass(slots=True)
+class _Session:
+    metadata: SessionMetadata
+    revision: int = 1
+    last_seq: int = 0
+    tokens: int = 0
+    seqs: list[int] = field(default_factory=list)  # ascending; in step with `messages`
+    messages: list[Message] = field(default_factory=list)
+    by_id: dict[str, int] = field(default_factory=dict)  # message_id -> seq
+    summaries: dict[str, ConversationSummary] = field(default_factory=dict)
+
+    def record(self) -> SessionRecord:
+        return SessionRecord(
+            copy.deepcopy(self.metadata), self.revision, len(self.messages), self.tokens, self.last_seq
+        )
+
+
+class InMemoryRepository:
+    """Sessions in this process. Gone with it."""
+
+    name = "in_memory"
+    features = StoreFeatures(text_search=True, persistent=False, cancel_safe=True)
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, _Session] = {}
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Keep everything: a reconnect finds it again, as it would in any other store."""
+
+    async def ping(self) -> None:
+        """Always there."""
+
+    def _get(self, session_id: str) -> _Session:
+        try:
+            return self._sessions[session_id]
+        except KeyError:
+            raise SessionNotFoundError(session_id) from None
+
+    async def insert_session(self, metadata: SessionMetadata) -> SessionRecord:
+        """Store a new session."""
+        codec.encode_metadata(metadata)
+        if metadata.session_id in self._sessions:
+            raise SessionExistsError(metadata.session_id)
+        session = self._sessions[metadata.session_id] = _Session(copy.deepcopy(metadata))
+        return session.record()
+
+    async def fetch_session(self, session_id: str) -> SessionRecord | None:
+        """Return a session, or None."""
+        session = self._sessions.get(session_id)
+        return session.record() if session else None
+
+    async def replace_session(self, metadata: SessionMetadata, *, expected_revision: int) -> SessionRecord:
+        """Replace metadata by compare-and-set."""
+        codec.encode_metadata(metadata)
+        session = self._get(metadata.session_id)
+        if session.revision != expected_revision:
+            raise ConflictError(f"session {metadata.session_id!r} was changed meanwhile", retryable=True)
+        session.metadata = copy.deepcopy(metadata)
+        session.revision += 1
+        return session.record()
+
+    async def list_sessions(self, query: SessionQuery) -> list[SessionRecord]:
+        """Return a page, newest first."""
+        found = [session for session in self._sessions.values() if _matches(session.metadata, query)]
+        found.sort(key=lambda session: _order(session.metadata), reverse=True)
+        return [session.record() for session in found[query.offset : query.offset + query.limit]]
+
+    async def delete_sessions(self, session_ids: Sequence[str]) -> int:
+        """Delete sessions."""
+        return sum(self._sessions.pop(session_id, None) is not None for session_id in dict.fromkeys(session_ids))
+
+    async def append(
+        self,
+        session_id: str,
+        messages: Sequence[Message],
+        *,
+        now: datetime,
+        expires_at: datetime | None = None,
+    ) -> Appended:
+        """Append a batch, all or nothing."""
+        rows = [codec.encode_message(message) for message in messages]
+        session = self._get(session_id)
+        if session.metadata.is_expired(now):
+            raise SessionExpiredError(session_id)
+        for message in messages:
+            if message.message_id in session.by_id:
+                stored = session.messages[bisect_left(session.seqs, session.by_id[message.message_id])]
+                codec.check_replay(session_id, message, stored)
+        inserted, seqs = 0, []
+        for message, row in zip(messages, rows, strict=True):
+            if message.message_id not in session.by_id:
+                inserted += 1
+                session.last_seq += 1
+                session.tokens += row.token_count
+                session.seqs.append(session.last_seq)
+                session.messages.append(_numbered(message, session.last_seq))
+                session.by_id[message.message_id] = session.last_seq
+            seqs.append(session.by_id[message.message_id])
+        session.metadata.updated_at = Timestamp.of(now)
+        if expires_at is not None:
+            session.metadata.expires_at = Timestamp.of(expires_at)
+        return Appended(tuple(seqs), inserted, len(session.messages), session.last_seq)
+
+    async def read_messages(self, session_id: str, query: MessageQuery) -> list[Message]:
+        """Return messages, oldest first."""
+        session = self._get(session_id)
+        low = bisect_right(session.seqs, query.after_seq) if query.after_seq is not None else 0
+        high = bisect_left(session.seqs, query.before_seq) if query.before_seq is not None else len(session.seqs)
+        found = [message for message in session.messages[low:high] if _wanted(message, query)]
+        kept = [message for message in found if message.role in query.keep_roles]
+        others = [message for message in found if message.role not in query.keep_roles]
+        if query.limit is not None:
+            newest = others[max(len(others) - query.limit, 0) :]
+            others = newest if query.newest_first else others[: query.limit]
+        if query.max_tokens is not None:
+            others = _within(others, query.max_tokens - sum(m.token_count or 0 for m in kept))
+        if kept:
+            others = sorted(kept + others, key=lambda message: message.seq or 0)
+        return [_copy(message) for message in others]
+
+    async def delete_messages(
+        self, session_id: str, *, through_seq: int | None = None, keep_roles: frozenset[str] = frozenset()
+    ) -> int:
+        """Delete messages up to a seq."""
+        session = self._get(session_id)
+        end = len(session.seqs) if through_seq is None else bisect_right(session.seqs, through_seq)
+        stays = [m for i, m in enumerate(session.messages) if i >= end or m.role in keep_roles]
+        deleted = len(session.messages) - len(stays)
+        session.messages = stays
+        session.seqs = [message.seq or 0 for message in stays]
+        session.by_id = {message.message_id: message.seq or 0 for message in stays}
+        session.tokens = sum(message.token_count or 0 for message in stays)
+        return deleted
+
+    async def put_summary(self, summary: ConversationSummary) -> None:
+        """Store or replace a summary."""
+        row = codec.encode_summary(summary)
+        self._get(row.session_id).summaries[summary.summary_id] = copy.deepcopy(summary)
+
+    async def list_summaries(self, session_id: str, *, limit: int | None = None) -> list[ConversationSummary]:
+        """Return summaries, newest first."""
+        summaries = list(self._get(session_id).summaries.values())
+        summaries.sort(key=lambda summary: (summary.created_at, summary.summary_id), reverse=True)
+        return [copy.deepcopy(summary) for summary in summaries[:limit]]
+
+    async def stats(self) -> StoreStats:
+        """Count what is stored; the size is that of the text held, in characters."""
+        sessions = self._sessions.values()
+        return StoreStats(
+            sessions=len(sessions),
+            messages=sum(len(session.messages) for session in sessions),
+            tokens=sum(session.tokens for session in sessions),
+            size_bytes=sum(len(message.text) for session in sessions for message in session.messages),
+            sessions_by_status=Counter(session.metadata.status.value for session in sessions),
+        )
+
+    async def search_text(
+        self, words: Sequence[str], *, session_ids: Sequence[str] | None, user_id: str | None, limit: int
+    ) -> list[SearchHit]:
+        """Scan everything."""
+        wanted = [word.casefold() for word in words]
+        hits = [
+            SearchHit(session_id, _copy(message))
+            for session_id, session in self._sessions.items()
+            if (session_ids is None or session_id in session_ids)
+            and (user_id is None or session.metadata.user_id == user_id)
+            for message in session.messages
+            if all(word in message.text.casefold() for word in wanted)
+        ]
+        hits.sort(key=lambda hit: (hit.message.timestamp, hit.session_id, hit.message.seq or 0), reverse=True)
+        return hits[:limit]
+
+    def export_session(self, session_id: str) -> dict[str, Any] | None:
+        """Return copies of a session's metadata, messages and newest summary; None: no such session."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return None
+        summaries = sorted(session.summaries.values(), key=lambda summary: (summary.created_at, summary.summary_id))
+        return {
+            "metadata": copy.deepcopy(session.metadata),
+            "messages": [_copy(message) for message in session.messages],
+            "summary": copy.deepcopy(summaries[-1]) if summaries else None,
+        }
+
+    def import_session(self, session_id: str, data: dict[str, Any]) -> None:
+        """Replace the parts of a session that `data` names; keys as in :meth:`export_session`."""
+        unknown = set(data) - {"metadata", "messages", "summary"}
+        if unknown:
+            raise InvalidInputError(f"unknown keys {sorted(map(str, unknown))}; use metadata, messages, summary")
+        metadata, messages, summary = data.get("metadata"), data.get("messages"), data.get("summary")
+        rows = [codec.encode_message(_sized(message)) for message in messages or ()]
+        if metadata is not None and codec.encode_metadata(metadata).session_id != session_id:
+            raise InvalidInputError("metadata.session_id is not the session's id")
+        if summary is not None:
+            codec.encode_summary(replace(summary, session_id=session_id))
+        if session_id not in self._sessions:
+            if metadata is None:
+                raise SessionNotFoundError(session_id)
+            self._sessions[session_id] = _Session(copy.deepcopy(metadata))
+        session = self._sessions[session_id]
+        if metadata is not None:
+            session.metadata = copy.deepcopy(metadata)
+        if messages is not None:
+            first = session.last_seq + 1
+            session.last_seq += len(rows)
+            session.messages = [_numbered(_sized(message), seq) for seq, message in enumerate(messages, first)]
+            session.seqs = [message.seq or 0 for message in session.messages]
+            session.by_id = {message.message_id: message.seq or 0 for message in session.messages}
+            session.tokens = sum(row.token_count for row in rows)
+        if summary is not None:
+            session.summaries[summary.summary_id] = replace(summary, session_id=session_id)
+
+
+_STRUCTURES = ("content", "metadata", "function_call", "tool_calls")
+
+
+def _copy(message: Message) -> Message:
+    twin = object.__new__(Message)
+    twin.__dict__.update(message.__dict__)
+    for name in _STRUCTURES:
+        value = twin.__dict__.get(name)
+        if value and not isinstance(value, str):
+            twin.__dict__[name] = copy.deepcopy(value)
+        elif isinstance(value, dict):
+            twin.__dict__[name] = {}  # an empty dict is shared otherwise
+    return twin
+
+
+def _sized(message: Message) -> Message:
+    return message if message.token_count is not None else replace(message, token_count=estimate_tokens(message))
+
+
+def _numbered(message: Message, seq: int) -> Message:
+    stored = _copy(message)
+    stored.__dict__["_seq"] = seq
+    return stored
+
+
+def _wanted(message: Message, query: MessageQuery) -> bool:
+    return (
+        (query.roles is None or message.role in query.roles)
+        and message.role not in query.exclude_roles
+        and (query.since is None or message.timestamp >= query.since)
+    )
+
+
+def _within(messages: list[Message], budget: int) -> list[Message]:
+    for index in range(len(messages) - 1, -1, -1):
+        budget -= messages[index].token_count or 0
+        if budget < 0:
+            return messages[index + 1 :]
+    return messages
+
+
+def _order(metadata: SessionMetadata) -> tuple[datetime, str]:
+    return metadata.created_at, metadata.session_id
+
+
+def _matches(metadata: SessionMetadata, query: SessionQuery) -> bool:
+    return (
+        (query.user_id is None or metadata.user_id == query.user_id)
+        and (query.agent_id is None or metadata.agent_id == query.agent_id)
+        and (query.status is None or metadata.status == query.status)
+        and (query.live_at is None or (metadata.status != "expired" and not metadata.is_expired(query.live_at)))
+        and (query.expired_at is None or metadata.status == "expired" or metadata.is_expired(query.expired_at))
+        and (query.updated_before is None or metadata.updated_at < query.updated_before)
+        and (query.after is None or _order(metadata) < query.after)
+    )
