@@ -1,0 +1,15 @@
+"""The relational model, for queries: see ``docs/queries.md``."""
+
+from .repository.sql.functions import json_elements, json_text, utc_day, utc_week
+from .repository.sql.models import Base, MessageRow, SessionRow, SummaryRow
+
+__all__ = [
+    "Base",
+    "MessageRow",
+    "SessionRow",
+    "SummaryRow",
+    "json_elements",
+    "json_text",
+    "utc_day",
+    "utc_week",
+]

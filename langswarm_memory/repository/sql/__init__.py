@@ -1,0 +1,1 @@
+"""The relational store: one model, one repository, two dialects."""

@@ -1,0 +1,139 @@
+"""The schema of a database: which revision it has, and bringing it to the one this version needs.
+
+The migrations are one Alembic tree, in ``alembic/`` of the checkout and in ``langswarm_memory/_alembic`` of the wheel.
+They keep their place in a version table of their own, so that they never meet the host application's Alembic.
+Alembic itself is imported only when there is something to migrate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Column, Connection, MetaData, Table, Text, func, insert, inspect, select, text
+
+from ...errors import MemoryConfigurationError, SchemaVersionError
+from .models import Base
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+VERSION_TABLE = "langswarm_memory_version"
+HEAD = "0001"
+"""The revision this version needs; a test compares it with the tree."""
+
+LOCK_KEY = 0x6C73_6D65_6D31  # "lsmem1": the advisory lock that makes two processes migrate one after the other
+
+MIGRATE_COMMAND = "back up the database, then run 'langswarm-memory db upgrade' or pass auto_migrate=True"
+
+_version = Table(VERSION_TABLE, MetaData(), Column("version_num", Text, primary_key=True))
+
+
+def script_location() -> Path:
+    """Return the folder of the Alembic tree: the wheel's copy, or the checkout's."""
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "_alembic", package.parent / "alembic"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise MemoryConfigurationError(
+        "the migrations are missing from this installation", suggestion="reinstall the package"
+    )
+
+
+def alembic_config(url: str | None = None, *, schema: str | None = None) -> Config:
+    """Return an Alembic configuration for the tree.
+
+    Args:
+        url: Database URL; its driver is replaced by the one the migrations use. None: given as a connection later.
+        schema: PostgreSQL schema of the tables. None: the default of the connection.
+    """
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
+    if url is not None:
+        config.attributes["url"] = url  # not an option: options interpolate '%'
+    if schema is not None:
+        config.attributes["schema"] = schema
+    return config
+
+
+def current_revision(connection: Connection, schema: str | None = None) -> str | None:
+    """Return the revision of a database; None for one without our version table."""
+    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        return None
+    version = _version if schema is None else _version.to_metadata(MetaData(), schema=schema)
+    revision: str | None = connection.scalar(select(version.c.version_num))
+    return revision
+
+
+def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, schema: str | None = None) -> None:
+    """Create the schema in a new database, upgrade an older one, refuse a newer one.
+
+    Runs inside the caller's transaction. Two processes do this one after the other: SQLite's caller holds the write
+    lock, on PostgreSQL an advisory lock is taken here.
+
+    Raises:
+        SchemaVersionError: The schema is newer than this version, or older and `auto_migrate` is off.
+    """
+    # Before the lock, so that opening a database that is up to date waits for nobody.
+    if current_revision(connection, schema) == HEAD:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+    found = current_revision(connection, schema)
+    if found == HEAD:
+        return
+    if found is None and not auto_migrate:
+        raise SchemaVersionError(store, found=found, expected=HEAD, suggestion=MIGRATE_COMMAND)
+    if found is None:
+        _refuse_foreign_tables(connection, schema)
+        _create(connection, schema)
+        return
+    if found not in known_revisions():
+        raise SchemaVersionError(
+            store,
+            found=found,
+            expected=HEAD,
+            suggestion="it was written by a newer version: upgrade langswarm-memory",
+        )
+    if not auto_migrate:
+        raise SchemaVersionError(store, found=found, expected=HEAD, suggestion=MIGRATE_COMMAND)
+    upgrade(connection, schema=schema)
+
+
+def _create(connection: Connection, schema: str | None) -> None:
+    # The same tables as the migrations make (a test compares them), without importing Alembic.
+    if schema is not None:
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {connection.dialect.identifier_preparer.quote(schema)}"))
+    connection = connection.execution_options(schema_translate_map={None: schema})
+    Base.metadata.create_all(connection)
+    _version.metadata.create_all(connection)
+    connection.execute(insert(_version).values(version_num=HEAD))
+
+
+def _refuse_foreign_tables(connection: Connection, schema: str | None) -> None:
+    tables = set(inspect(connection).get_table_names(schema=schema))
+    taken = sorted(tables & {table.name for table in Base.metadata.sorted_tables})
+    if taken:
+        raise MemoryConfigurationError(
+            f"the database already has tables named {', '.join(taken)} that this package did not make",
+            connection.dialect.name,
+            suggestion="use another database or schema; data of langswarm-memory 0.x is imported, not opened",
+        )
+
+
+def known_revisions() -> frozenset[str]:
+    """Return the revisions of the tree."""
+    from alembic.script import ScriptDirectory
+
+    return frozenset(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
+def upgrade(connection: Connection, revision: str = "head", *, schema: str | None = None) -> None:
+    """Run the migrations on a connection, inside its transaction."""
+    from alembic import command
+
+    config = alembic_config(schema=schema)
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

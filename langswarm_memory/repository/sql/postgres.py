@@ -1,0 +1,403 @@
+"""PostgreSQL: one statement, one transaction and one round trip per append; appends that queue up share them.
+
+Connections come from SQLAlchemy's pool. Hot statements run on the asyncpg connection below it, in autocommit; a few
+such connections are kept at hand between calls, because checking one out costs as much CPU as using it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from ..._calls import settle
+from ...errors import MissingDependencyError, NotConnectedError, QueryError
+from ...interfaces.timestamps import Timestamp
+from ..protocol import Params
+from . import statements
+from .driver import GROUP_BYTES, GROUP_MESSAGES, Batch, Reserved
+from .failures import DRIVER_ERRORS, is_connection_loss, is_unique_violation, sqlstate, translate
+from .mapping import Row
+from .migrate import prepare_schema
+from .models import Base
+from .statements import MESSAGE_COLUMNS, Statement
+
+try:
+    import asyncpg
+except ModuleNotFoundError as exc:
+    raise MissingDependencyError("asyncpg", extra="postgres") from exc
+
+T = TypeVar("T")
+
+ERRORS: tuple[type[BaseException], ...] = (*DRIVER_ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError)
+_names = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresOptions:
+    """How to reach the database; see ``PostgresSettings`` for the meaning of each."""
+
+    url: URL
+    schema: str | None = None
+    pool_size: int = 10
+    pool_timeout_seconds: float = 30.0
+    connect_timeout_seconds: float = 10.0
+    command_timeout_seconds: float | None = 60.0
+    statement_cache_size: int = 100
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+    ssl: Any = None
+    auto_migrate: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    """A pooled connection and the asyncpg connection below it."""
+
+    pooled: AsyncConnection
+    raw: Any
+
+
+class PostgresDriver:
+    """A PostgreSQL database.
+
+    Args:
+        options: How to reach it.
+        engine: An engine of the caller's, used instead and not disposed of.
+    """
+
+    name = "postgres"
+
+    def __init__(self, options: PostgresOptions, engine: AsyncEngine | None = None) -> None:
+        self._options = options
+        self._owns_engine = engine is None
+        self._transactional = options.statement_cache_size == 0
+        if engine is None:
+            engine = create_async_engine(
+                options.url.set(drivername="postgresql+asyncpg"),
+                pool_size=options.pool_size,
+                max_overflow=0,
+                hide_parameters=True,  # SQLAlchemy's errors would quote messages
+                pool_timeout=options.pool_timeout_seconds,
+                pool_use_lifo=True,  # a rotating pool meets every connection's cold statement cache in turn
+                connect_args=self._connect_args(),
+            )
+        self._root = engine
+        self.engine = (
+            engine.execution_options(schema_translate_map={None: options.schema}) if options.schema else engine
+        )
+        self._one = self.compile(statements.append_one())
+        self._group = self.compile(statements.append_group())
+        self._idle: list[_Lease] = []
+        self._keep = options.pool_size // 2
+        self._open = False
+        self._queue: deque[tuple[Batch, asyncio.Future[Reserved | None]]] = deque()
+        self._draining: asyncio.Task[None] | None = None
+
+    def _connect_args(self) -> dict[str, Any]:
+        options = self._options
+        arguments: dict[str, Any] = {
+            "timeout": options.connect_timeout_seconds,
+            "command_timeout": options.command_timeout_seconds,
+            "statement_cache_size": options.statement_cache_size,
+        }
+        if self._transactional:
+            # Behind a pooler in transaction mode the next statement may meet another server process: nothing is
+            # prepared ahead, and names never repeat.
+            arguments["prepared_statement_cache_size"] = 0
+            arguments["prepared_statement_name_func"] = lambda: f"__langswarm_{next(_names)}_{id(self):x}__"
+        if options.server_settings:
+            arguments["server_settings"] = dict(options.server_settings)
+        if options.ssl is not None:
+            arguments["ssl"] = options.ssl
+        return arguments
+
+    def instant(self, value: datetime) -> datetime:
+        """Return an ordinary aware datetime."""
+        return Timestamp.of(value).plain()
+
+    def compile(self, statement: Any) -> Statement:
+        """Compile for asyncpg."""
+        return statements.compile_statement(statement, self._root.dialect, self._options.schema)
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date."""
+        options = self._options
+
+        def prepare(connection: Connection) -> None:
+            prepare_schema(connection, self.name, auto_migrate=options.auto_migrate, schema=options.schema)
+
+        try:
+            async with self._root.begin() as connection:
+                await connection.run_sync(prepare)
+        except ERRORS as exc:
+            raise translate(self.name, "open", exc) from exc
+        self._open = True
+
+    async def close(self) -> None:
+        """Finish queued appends, then close every connection."""
+        self._open = False
+        if self._draining is not None:
+            await asyncio.wait([self._draining])
+        while self._idle:
+            await self._idle.pop().pooled.close()
+        if self._owns_engine:
+            await self._root.dispose()
+
+    # --- connections -------------------------------------------------------------------------------------------
+
+    async def _take(self) -> _Lease:
+        while self._idle:
+            lease = self._idle.pop()
+            if not lease.raw.is_closed():
+                return lease
+            await self._drop(lease)  # the server went away while it was idle
+        if not self._open:
+            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        pooled = await self._root.connect()
+        try:
+            raw: Any = (await pooled.get_raw_connection()).driver_connection
+            if raw.is_closed():
+                await pooled.invalidate()
+                raw = (await pooled.get_raw_connection()).driver_connection
+        except BaseException:
+            await pooled.close()
+            raise
+        return _Lease(pooled, raw)
+
+    async def _give(self, lease: _Lease) -> None:
+        if lease.raw.is_closed():
+            await self._drop(lease)
+        elif self._open and len(self._idle) < self._keep:
+            self._idle.append(lease)
+        else:
+            await lease.pooled.close()
+
+    async def _drop(self, lease: _Lease) -> None:
+        await lease.pooled.invalidate()
+        await lease.pooled.close()
+
+    async def _fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """Run one statement in a transaction of its own; once more if the connection turns out to be dead."""
+        for last_try in (False, True):
+            lease = await self._take()
+            try:
+                if self._transactional:
+                    async with lease.raw.transaction():
+                        rows: list[Row] = await lease.raw.fetch(sql, *args)
+                else:
+                    rows = await lease.raw.fetch(sql, *args)
+            except Exception as exc:
+                if not isinstance(exc, asyncpg.PostgresError) or is_connection_loss(exc):
+                    lease.raw.terminate()
+                await self._give(lease)
+                if last_try or not is_connection_loss(exc):
+                    raise
+            except BaseException:
+                # Cancelled: the server may still be at work on this connection.
+                lease.raw.terminate()
+                await self._give(lease)
+                raise
+            else:
+                await self._give(lease)
+                return rows
+        raise AssertionError("unreachable")
+
+    # --- appending ---------------------------------------------------------------------------------------------
+
+    async def append(self, batch: Batch) -> Reserved | None:
+        """Queue a batch for the next statement and wait until it is committed."""
+        if not self._open:
+            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        future: asyncio.Future[Reserved | None] = asyncio.get_running_loop().create_future()
+        self._queue.append((batch, future))
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        # Nothing is awaited between the last look at the queue and forgetting the task, so no append is left behind.
+        try:
+            while self._queue:
+                await self._commit(self._gather())
+        finally:
+            self._draining = None
+
+    def _gather(self) -> list[tuple[Batch, asyncio.Future[Reserved | None]]]:
+        group, count, size = [], 0, 0
+        while self._queue and count < GROUP_MESSAGES and size < GROUP_BYTES:
+            batch, future = self._queue.popleft()
+            group.append((batch, future))
+            count += len(batch.rows)
+            size += batch.size()
+        return group
+
+    async def _commit(self, group: list[tuple[Batch, asyncio.Future[Reserved | None]]]) -> None:
+        outcomes: list[Reserved | None]
+        try:
+            outcomes = await self._store([batch for batch, _ in group])
+        except BaseException as exc:
+            # Every waiting caller learns of it, whatever it is; cancellation of this task goes on.
+            error = translate(self.name, "append", exc) if isinstance(exc, ERRORS) else exc
+            if isinstance(exc, ERRORS):
+                error.__cause__ = exc
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(error if isinstance(error, Exception) else NotConnectedError("closed"))
+            if not isinstance(exc, Exception):
+                raise
+            return
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if not future.done():  # cancelled meanwhile
+                future.set_result(outcome)
+
+    async def _store(self, batches: list[Batch]) -> list[Reserved | None]:
+        try:
+            if len(batches) == 1 and len(batches[0].rows) == 1:
+                rows = await self._fetch(self._one.sql, self._one.args(_one_values(batches[0])))
+                return [(rows[0][0], rows[0][1])] if rows else [None]
+            rows = await self._fetch(self._group.sql, self._group.args(_group_values(batches)))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            if is_unique_violation(exc):
+                return [None] * len(batches)
+            code = sqlstate(exc)
+            if len(batches) > 1 and not is_connection_loss(exc) and (code is None or code[:2] in ("22", "23", "54")):
+                # One of them cannot be stored; alone, only that one fails.
+                return [None] * len(batches)
+            raise
+        return _shares(batches, rows)
+
+    # --- everything else ---------------------------------------------------------------------------------------
+
+    async def fetch(self, operation: str, statement: Statement, args: Sequence[Any]) -> list[Row]:
+        """Run a SELECT."""
+        try:
+            return await self._fetch(statement.sql, args)
+        except ERRORS as exc:
+            raise translate(self.name, operation, exc) from exc
+
+    async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
+        """Run ORM work in one transaction, to its end even when the caller is cancelled."""
+        if not self._open:
+            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        try:
+            return await settle(self._unit(work))
+        except ERRORS as exc:
+            raise translate(self.name, operation, exc) from exc
+
+    async def _unit(self, work: Callable[[Session], T]) -> T:
+        for last_try in (False, True):
+            async with AsyncSession(self.engine, expire_on_commit=False) as db, db.begin():
+                try:
+                    return await db.run_sync(work)
+                except DBAPIError as exc:
+                    # Nothing is committed yet; a pooled connection may have died while it was idle.
+                    if last_try or not exc.connection_invalidated:
+                        raise
+                    await db.rollback()
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def orm(self, *, write: bool) -> AsyncIterator[AsyncSession]:
+        """Yield a session; with `write`, in a transaction that commits at the end."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as db:
+            if not write:
+                yield db
+                return
+            async with db.begin():
+                yield db
+
+    async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
+        """Run a caller's SQL in a read-only transaction, with the schema first in the search path."""
+        try:
+            async with self._root.connect() as connection:
+                await connection.execute(text("SET TRANSACTION READ ONLY"))
+                if self._options.schema:
+                    quoted = self._root.dialect.identifier_preparer.quote(self._options.schema)
+                    await connection.execute(text(f"SET LOCAL search_path TO {quoted}, public"))
+                if params is None or isinstance(params, Mapping):
+                    result = await connection.execute(text(sql), dict(params or {}))
+                else:
+                    result = await connection.exec_driver_sql(sql, tuple(params))
+                rows = [dict(row) for row in result.mappings()] if result.returns_rows else []
+                await connection.rollback()
+                return rows
+        except ERRORS as exc:
+            code = sqlstate(exc)
+            if code is not None and (code[:2] in ("42", "22", "21", "0A") or code == "25006"):
+                hint = "query() only reads; use orm(write=True) to write" if code == "25006" else None
+                raise QueryError(self.name, "query", exc, hint) from exc
+            raised = translate(self.name, "query", exc)
+            if code is None and not raised.retryable:
+                raised = QueryError(self.name, "query", exc, "give one parameter of the right type for each mark")
+            raise raised from exc
+
+    async def size_bytes(self) -> int:
+        """Return the bytes of the tables with their indexes and TOAST."""
+        names = [self._table_name(table) for table in Base.metadata.sorted_tables]
+        sql = (
+            "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0)::bigint FROM unnest($1::text[]) AS name"
+        )
+        try:
+            return int((await self._fetch(sql, [names]))[0][0])
+        except ERRORS as exc:
+            raise translate(self.name, "stats", exc) from exc
+
+    async def vacuum(self) -> None:
+        """Run VACUUM (ANALYZE) on the tables."""
+        try:
+            async with self._root.connect() as connection:
+                autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                for table in Base.metadata.sorted_tables:
+                    await autocommit.execute(text(f"VACUUM (ANALYZE) {self._table_name(table)}"))
+        except ERRORS as exc:
+            raise translate(self.name, "vacuum", exc) from exc
+
+    def _table_name(self, table: Table) -> str:
+        quote = self._root.dialect.identifier_preparer.quote
+        return f"{quote(self._options.schema)}.{quote(table.name)}" if self._options.schema else quote(table.name)
+
+
+def _one_values(batch: Batch) -> dict[str, Any]:
+    values: dict[str, Any] = dict(zip(MESSAGE_COLUMNS[1:], batch.rows[0], strict=True))
+    values["session"], values["now"], values["expires"] = batch.session_id, batch.now, batch.expires_at
+    return values
+
+
+def _group_values(batches: list[Batch]) -> dict[str, Any]:
+    rows = [(batch.session_id, *row) for batch in batches for row in batch.rows]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    values: dict[str, Any] = {
+        f"{name}s": column for name, column in zip(("session_id", *MESSAGE_COLUMNS[1:]), columns, strict=True)
+    }
+    expiries = {batch.session_id: batch.expires_at for batch in batches if batch.expires_at is not None}
+    values["now"] = max(batch.now for batch in batches)
+    values["expiring"], values["expiries"] = list(expiries), list(expiries.values())
+    return values
+
+
+def _shares(batches: list[Batch], rows: list[Row]) -> list[Reserved | None]:
+    """Work out each batch's numbers from its session's: batches of one session follow each other."""
+    ends = {row[0]: (row[1], row[2]) for row in rows}
+    behind: dict[str, int] = {}
+    outcomes: list[Reserved | None] = []
+    for batch in reversed(batches):
+        end = ends.get(batch.session_id)
+        if end is None:
+            outcomes.append(None)
+            continue
+        later = behind.get(batch.session_id, 0)
+        behind[batch.session_id] = later + len(batch.rows)
+        outcomes.append((end[0] - later, end[1] - later))
+    outcomes.reverse()
+    return outcomes

@@ -1,0 +1,354 @@
+"""SQLite: one thread writes, a few read, and a whole unit of work is one hop to a thread.
+
+SQLite has one writer at a time. Several connections that compete for it wait by sleeping, and a statement at a time
+through aiosqlite costs four thread hops each. So every write of the process goes through one thread that owns one
+connection and commits whatever has queued up as one transaction (group commit): 16 writers share one fsync. Readers
+have connections of their own and, in WAL mode, never wait for the writer.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from ...errors import MemoryConfigurationError, NotConnectedError, QueryError
+from ..protocol import Params
+from . import statements
+from .driver import Batch, Reserved
+from .failures import DRIVER_ERRORS, translate
+from .lanes import Lane
+from .mapping import Row, sqlite_text
+from .migrate import prepare_schema
+from .statements import Statement
+
+T = TypeVar("T")
+
+OLDEST_SQLITE = (3, 36, 0)  # RETURNING came with 3.35, databases in memory that connections share with 3.36
+CACHED_STATEMENTS = 256  # prepared statements kept per connection; the default of 128 is fewer than our shapes
+WAL_RETRY_SECONDS = 0.05  # the switch to WAL does not wait for a lock by itself
+
+READ_ACTIONS = frozenset(
+    {
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_FUNCTION,
+        sqlite3.SQLITE_RECURSIVE,
+        sqlite3.SQLITE_TRANSACTION,
+    }
+)
+"""All that a reading connection may do; writing, PRAGMA and ATTACH are refused when a statement is prepared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SQLiteOptions:
+    """How to open the database; see ``SQLiteSettings`` for the meaning of each."""
+
+    path: str
+    journal_mode: str = "WAL"
+    synchronous: str = "FULL"
+    foreign_keys: bool = True
+    cache_size: int | None = None
+    auto_vacuum: str | None = None
+    busy_timeout_seconds: float = 30.0
+    readers: int = 4
+    auto_migrate: bool = True
+
+
+class SQLiteDriver:
+    """A SQLite database, in a file or in memory."""
+
+    name = "sqlite"
+
+    def __init__(self, options: SQLiteOptions) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise MemoryConfigurationError(
+                f"SQLite {sqlite3.sqlite_version} is too old, 3.36 is needed",
+                "sqlite",
+                suggestion="use a newer Python",
+            )
+        self._options = options
+        self.in_memory = options.path == ":memory:"
+        if self.in_memory:
+            # A database in memory that several connections of this process share, with ordinary locking.
+            query = {"vfs": "memdb", "uri": "true"}
+            self.url = URL.create("sqlite", database=f"file:/langswarm-{uuid.uuid4().hex}", query=query)
+        else:
+            self.url = URL.create("sqlite", database=os.path.abspath(options.path))
+        self.engine = create_async_engine(
+            self.url.set(drivername="sqlite+aiosqlite"),
+            hide_parameters=True,  # errors of SQLAlchemy would quote messages
+            connect_args={"timeout": options.busy_timeout_seconds},
+        )
+        self._configure(self.engine.sync_engine)
+        self._reserve = self.compile(statements.reserve())
+        self._insert = self.compile(statements.insert_message())
+        self._writer: Lane | None = None
+        self._readers: Lane | None = None
+
+    def instant(self, value: datetime) -> str:
+        """Return the text SQLite stores."""
+        return sqlite_text(value)
+
+    def compile(self, statement: Any) -> Statement:
+        """Compile for ``sqlite3``."""
+        return statements.compile_statement(statement, self.engine.dialect, None)
+
+    def _configure(self, engine: Engine) -> None:
+        @event.listens_for(engine, "connect")
+        def on_connect(connection: Any, _record: Any) -> None:
+            # The driver's own BEGIN comes too late and is never IMMEDIATE; ours is sent by on_begin.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            for pragma in self._pragmas():
+                cursor.execute(pragma)
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    def _pragmas(self) -> list[str]:
+        options = self._options
+        pragmas = [
+            f"PRAGMA foreign_keys={'ON' if options.foreign_keys else 'OFF'}",  # off by default in SQLite
+            f"PRAGMA synchronous={options.synchronous}",
+        ]
+        if options.cache_size is not None:
+            pragmas.append(f"PRAGMA cache_size={options.cache_size}")
+        return pragmas
+
+    def _lane_engine(self, *, begin: str) -> Engine:
+        engine = create_engine(
+            self.url,
+            hide_parameters=True,
+            poolclass=NullPool,  # a lane holds its one connection for life
+            execution_options={"sqlite_begin": begin},
+            connect_args={
+                "timeout": self._options.busy_timeout_seconds,
+                "cached_statements": CACHED_STATEMENTS,
+                "check_same_thread": False,  # the connection is made, used and closed by its lane alone
+            },
+        )
+        self._configure(engine)
+        return engine
+
+    async def open(self) -> None:
+        """Open the writer, bring the schema up to date, then allow reading."""
+        if self._writer is not None:
+            return
+        if not self.in_memory:
+            os.makedirs(os.path.dirname(str(self.url.database)), exist_ok=True)
+        writer = Lane("langswarm-sqlite-writer", self._lane_engine(begin="BEGIN IMMEDIATE"), threads=1, writer=self)
+        try:
+            await writer.run(self._prepare)
+        except DRIVER_ERRORS as exc:
+            await writer.close()
+            raise translate(self.name, "open", exc) from exc
+        except BaseException:
+            await writer.close()
+            raise
+        self._writer = writer
+        self._readers = Lane(
+            "langswarm-sqlite-reader",
+            self._lane_engine(begin="BEGIN"),
+            threads=self._options.readers,
+            on_connect=_only_read,
+        )
+
+    def _prepare(self, connection: Connection) -> None:
+        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        options = self._options
+        if options.auto_vacuum is not None:
+            raw.execute(f"PRAGMA auto_vacuum={options.auto_vacuum}")  # heeded only before the first table
+        if not self.in_memory:
+            _set_journal_mode(raw, options.journal_mode, options.busy_timeout_seconds)
+        # A migration may rebuild a table; dropping the old copy would cascade to the rows that point at it.
+        raw.execute("PRAGMA foreign_keys=OFF")
+        with connection.begin():
+            prepare_schema(connection, self.name, auto_migrate=options.auto_migrate)
+        for pragma in self._pragmas():
+            raw.execute(pragma)
+
+    async def close(self) -> None:
+        """Finish queued writes, then close everything; a database in memory is gone then."""
+        for lane in (self._writer, self._readers):
+            if lane is not None:
+                await lane.close()
+        self._writer = self._readers = None
+        await self.engine.dispose()
+
+    def _writing(self) -> Lane:
+        if self._writer is None:
+            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        return self._writer
+
+    def _reading(self) -> Lane:
+        if self._readers is None:
+            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        return self._readers
+
+    async def append(self, batch: Batch) -> Reserved | None:
+        """Queue a batch for the next group commit and wait until it is durable."""
+        try:
+            return await self._writing().append(batch)
+        except DRIVER_ERRORS as exc:
+            raise translate(self.name, "append", exc) from exc
+
+    def store(self, raw: sqlite3.Connection, batch: Batch) -> Reserved | None:
+        """Write one batch inside the open transaction. Runs on the writer's thread."""
+        now = sqlite_text(batch.now)
+        reserved = raw.execute(
+            self._reserve.sql,
+            self._reserve.args(
+                {
+                    "now": now,
+                    "expires": None if batch.expires_at is None else sqlite_text(batch.expires_at),
+                    "count": len(batch.rows),
+                    "tokens": batch.tokens,
+                    "session": batch.session_id,
+                }
+            ),
+        ).fetchall()
+        if not reserved:
+            return None
+        last_seq, message_count = reserved[0]
+        first = last_seq - len(batch.rows) + 1
+        session_id = batch.session_id
+        rows = [
+            (session_id, seq, row[0], row[1], row[2], sqlite_text(row[3]), *row[4:])
+            for seq, row in enumerate(batch.rows, first)
+        ]
+        if len(rows) == 1:
+            raw.execute(self._insert.sql, rows[0])
+        else:
+            raw.executemany(self._insert.sql, rows)
+        return last_seq, message_count
+
+    async def fetch(self, operation: str, statement: Statement, args: Sequence[Any]) -> list[Row]:
+        """Run a SELECT on a reader."""
+        try:
+            return await self._reading().fetch(statement.sql, args)
+        except DRIVER_ERRORS as exc:
+            raise translate(self.name, operation, exc) from exc
+
+    async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
+        """Run ORM work on the writer or a reader, in one hop."""
+
+        def run(connection: Connection) -> T:
+            with Session(connection, expire_on_commit=False) as db, db.begin():
+                return work(db)
+
+        try:
+            return await (self._writing() if write else self._reading()).run(run)
+        except DRIVER_ERRORS as exc:
+            raise translate(self.name, operation, exc) from exc
+
+    @asynccontextmanager
+    async def orm(self, *, write: bool) -> AsyncIterator[AsyncSession]:
+        """Yield a session over aiosqlite; with `write`, in an immediate transaction that commits at the end."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as db:
+            if not write:
+                yield db
+                return
+            async with db.begin():
+                # A transaction that reads first and writes later fails when another wrote in between.
+                await db.connection(execution_options={"sqlite_begin": "BEGIN IMMEDIATE"})
+                yield db
+
+    async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
+        """Run a caller's SELECT on a reader, which refuses everything that is not reading."""
+
+        def run(connection: Connection) -> list[dict[str, Any]]:
+            raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            cursor = raw.execute(sql, params or ())
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+        try:
+            return await self._reading().run(run)
+        except (sqlite3.ProgrammingError, sqlite3.InterfaceError) as exc:
+            raise QueryError(
+                self.name, "query", exc, "give one statement, and one parameter for each of its marks"
+            ) from exc
+        except sqlite3.Error as exc:
+            if exc.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
+                hint = "query() only reads; use orm(write=True) to write"
+                raise QueryError(self.name, "query", exc, hint) from exc
+            raise translate(self.name, "query", exc) from exc
+        except OverflowError as exc:
+            raise QueryError(self.name, "query", exc, "integers have at most 64 bits") from exc
+
+    async def size_bytes(self) -> int:
+        """Return the pages in use times their size, the write-ahead log not counted."""
+
+        def run(connection: Connection) -> int:
+            raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            pages, free, size = (
+                raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+            )
+            return int((pages - free) * size)
+
+        try:
+            return await self._writing().run(run)
+        except DRIVER_ERRORS as exc:
+            raise translate(self.name, "stats", exc) from exc
+
+    async def vacuum(self) -> None:
+        """Rewrite the file without its free pages. Needs as much free disk space as the database takes."""
+
+        def run(connection: Connection) -> None:
+            raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            raw.execute("VACUUM")
+            if self._options.journal_mode.upper() == "WAL":
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        try:
+            await self._writing().run(run)
+        except DRIVER_ERRORS as exc:
+            raise translate(self.name, "vacuum", exc) from exc
+
+    def connect_raw(self) -> sqlite3.Connection:
+        """Open a further ``sqlite3`` connection to the same database; the caller closes it."""
+        connection = sqlite3.connect(
+            f"{self.url.database}?vfs=memdb" if self.in_memory else str(self.url.database),
+            uri=self.in_memory,
+            timeout=self._options.busy_timeout_seconds,
+            check_same_thread=False,
+        )
+        for pragma in self._pragmas():
+            connection.execute(pragma)
+        return connection
+
+
+def _set_journal_mode(raw: sqlite3.Connection, mode: str, timeout: float) -> None:
+    # A process that switches the mode while another opens the file is refused at once, whatever the busy timeout.
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            raw.execute(f"PRAGMA journal_mode={mode}").fetchall()
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)
+        else:
+            return
+
+
+def _only_read(raw: sqlite3.Connection) -> None:
+    def authorize(action: int, *_names: Any) -> int:
+        return sqlite3.SQLITE_OK if action in READ_ACTIONS else sqlite3.SQLITE_DENY
+
+    raw.set_authorizer(authorize)
