@@ -1,0 +1,62 @@
+"""Sessions in a PostgreSQL database."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ..backend import RelationalBackend
+from ..errors import MemoryConfigurationError
+from ..interfaces.enums import MemoryBackendType
+from ..repository.sql.postgres import PostgresDriver, PostgresOptions
+from ..repository.sql.repository import SQLRepository
+from ..session import BaseMemorySession
+from ..settings import PostgresSettings
+
+
+class PostgresSession(BaseMemorySession):
+    """A session kept in PostgreSQL. Behaviour: BaseMemorySession."""
+
+    __slots__ = ()
+
+
+class PostgresBackend(RelationalBackend):
+    """Sessions in PostgreSQL. Options: see PostgresSettings."""
+
+    settings_class, session_class = PostgresSettings, PostgresSession
+    kind = MemoryBackendType.POSTGRES
+
+    def _build(self, settings: PostgresSettings) -> SQLRepository:
+        options = PostgresOptions(
+            url=_url(settings),
+            schema=settings.schema,
+            pool_size=settings.max_size,
+            pool_timeout_seconds=settings.pool_timeout,
+            connect_timeout_seconds=settings.timeout,
+            command_timeout_seconds=settings.command_timeout,
+            statement_cache_size=settings.statement_cache_size,
+            server_settings=settings.server_settings,
+            ssl=settings.ssl,
+            auto_migrate=settings.auto_migrate,
+        )
+        return SQLRepository(PostgresDriver(options, engine=settings.engine))
+
+
+def _url(settings: PostgresSettings) -> URL:
+    if settings.url is None:
+        return URL.create(
+            "postgresql",
+            username=settings.user,
+            password=settings.password or None,
+            host=settings.host,
+            port=settings.port,
+            database=settings.database,
+        )
+    try:
+        url = make_url(settings.url.replace("postgres://", "postgresql://", 1))
+    except ArgumentError:
+        # The text of SQLAlchemy's error quotes the URL, password included.
+        raise MemoryConfigurationError("url is not a database URL", "postgres") from None
+    if url.get_backend_name() != "postgresql":
+        raise MemoryConfigurationError(f"url names {url.get_backend_name()}, not postgresql", "postgres")
+    return url

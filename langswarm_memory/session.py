@@ -1,0 +1,467 @@
+"""A session: every feature of a conversation, once, over any store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConflictError, InvalidInputError, SessionNotFoundError
+from .interfaces.contracts import IMemorySession
+from .interfaces.enums import SYSTEM_ROLES, MessageRole, SessionStatus, SummaryType
+from .interfaces.message import Message, coerce_role
+from .interfaces.records import (
+    METADATA_ALIASES,
+    METADATA_FIELDS,
+    ConversationSummary,
+    SessionMetadata,
+    coerce_status,
+)
+from .interfaces.timestamps import Timestamp
+from .repository import codec
+from .repository.protocol import Appended, MessageQuery, SessionRecord
+
+if TYPE_CHECKING:
+    from .backend import BaseMemoryBackend
+
+RECENT_MESSAGES = 10  # what get_recent_context() returns besides system messages when nothing bounds it
+HISTORY_PAGE = 500  # messages per statement in iter_messages()
+EDIT_TRIES = 8  # times a metadata edit is repeated when another writer came first
+NO_ROLES: frozenset[str] = frozenset()
+
+
+class BaseMemorySession(IMemorySession):
+    """A handle on a stored session. It holds no messages: every read asks the store.
+
+    Args:
+        metadata: The session's metadata as just read.
+        backend: The backend it came from.
+    """
+
+    def __init__(self, metadata: SessionMetadata, backend: BaseMemoryBackend) -> None:
+        self._metadata = metadata
+        self._backend = backend
+        self._id = metadata.session_id
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._id!r}>"
+
+    @property
+    def session_id(self) -> str:
+        """Id of the session."""
+        return self._id
+
+    @property
+    def metadata(self) -> SessionMetadata:
+        """Metadata as this handle last saw it; :meth:`refresh` reads it again."""
+        return self._metadata
+
+    @property
+    def backend(self) -> BaseMemoryBackend:
+        """The backend of the session."""
+        return self._backend
+
+    async def _record(self) -> SessionRecord:
+        backend = self._backend
+        record = await backend.perform(backend.repository.fetch_session, self._id)
+        if record is None:
+            raise SessionNotFoundError(self._id)
+        return record
+
+    async def refresh(self) -> SessionMetadata:
+        """Read the metadata again and return it.
+
+        Raises:
+            SessionNotFoundError: The session was deleted.
+        """
+        self._metadata = (await self._record()).metadata
+        return self._metadata
+
+    async def count_messages(self) -> int:
+        """Return how many messages the session holds, older ones outside the window included."""
+        return (await self._record()).message_count
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    async def add_message(self, message: Message) -> bool:
+        """Append a message, durably, and return True.
+
+        Repeating the call with the same message is safe: its id is stored once.
+
+        Raises:
+            InvalidInputError: The message cannot be stored as it is; nothing was written.
+            ConflictError: The id is stored with other content.
+            SessionNotFoundError: The session was deleted, or has expired (``SessionExpiredError``).
+            MemoryBackendError: The store failed; see ``retryable``.
+        """
+        await self._append([message])
+        return True
+
+    async def add_messages(self, messages: Iterable[Message]) -> list[int]:
+        """Append messages in order, all of them or, on an error, none, and return their seqs.
+
+        Cost: one transaction. A message stored before keeps its old seq and is not stored again.
+
+        Raises:
+            As :meth:`add_message`.
+        """
+        given = list(messages)
+        if not given:
+            return []
+        return list((await self._append(given)).seqs)
+
+    async def _append(self, messages: list[Message]) -> Appended:
+        backend = self._backend
+        count = backend.token_counter
+        distinct = messages if len(messages) == 1 else _distinct(self._id, messages)
+        counted = [_counted(message, count) for message in distinct]
+        now = backend.clock()
+        appended = await backend.perform(
+            backend.repository.append, self._id, counted, now=now, expires_at=backend.expiry(now)
+        )
+        if distinct is not messages:
+            seqs = {message.message_id: seq for message, seq in zip(distinct, appended.seqs, strict=True)}
+            appended = appended._replace(seqs=tuple(seqs[message.message_id] for message in messages))
+        if backend.deletes_overflow:
+            await self._trim(appended.message_count)
+        return appended
+
+    async def _trim(self, message_count: int) -> None:
+        bound = self._metadata.max_messages
+        if bound is None or message_count <= bound:
+            return
+        backend = self._backend
+        query = MessageQuery(exclude_roles=SYSTEM_ROLES, limit=bound)
+        kept = await backend.perform(backend.repository.read_messages, self._id, query)
+        if kept and kept[0].seq is not None:
+            await backend.perform(
+                backend.repository.delete_messages,
+                self._id,
+                through_seq=kept[0].seq - 1,
+                keep_roles=SYSTEM_ROLES,
+            )
+
+    async def clear_messages(self, keep_system: bool = True) -> bool:
+        """Delete the messages for good and return True.
+
+        Args:
+            keep_system: Whether system messages stay.
+        """
+        backend = self._backend
+        keep = SYSTEM_ROLES if keep_system else NO_ROLES
+        await backend.perform(backend.repository.delete_messages, self._id, keep_roles=keep)
+        return True
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    async def get_messages(
+        self,
+        limit: int | None = None,
+        include_system: bool = True,
+        since: datetime | None = None,
+        *,
+        roles: Iterable[MessageRole | str] | None = None,
+        full_history: bool = False,
+        after: int | Message | None = None,
+        before: int | Message | None = None,
+    ) -> list[Message]:
+        """Return messages, oldest first, in one statement.
+
+        Without arguments: the window, which is all system messages and the newest ``metadata.max_messages`` others.
+        Older messages stay stored; ``full_history=True`` or :meth:`iter_messages` returns them.
+
+        Args:
+            limit: At most so many, the newest; with `after`, the oldest. 0: none.
+            include_system: Whether system messages are among them. A datetime here is taken as `since`.
+            since: Only messages with this timestamp or a later one. Naive means local time.
+            roles: Only messages of these roles.
+            full_history: Whether messages outside the window count.
+            after: Page forward: only messages behind this one (a message or its seq). Implies `full_history`.
+            before: Page backward: only messages in front of this one. Implies `full_history`.
+
+        Raises:
+            InvalidInputError: A negative limit, an empty or unknown kind of role, a value that is no datetime.
+            SessionNotFoundError: The session was deleted.
+        """
+        if isinstance(include_system, datetime):
+            include_system, since = True, include_system
+        bound = None if full_history or after is not None or before is not None else self._metadata.max_messages
+        limit = check_limit(limit)
+        query = MessageQuery(
+            after_seq=_seq(after, "after"),
+            before_seq=_seq(before, "before"),
+            since=None if since is None else Timestamp.of(since),
+            roles=None if roles is None else frozenset(_role_text(role) for role in roles),
+            exclude_roles=NO_ROLES if include_system else SYSTEM_ROLES,
+            keep_roles=SYSTEM_ROLES
+            if include_system and bound is not None and (limit is None or limit > bound)
+            else NO_ROLES,
+            newest_first=after is None,
+            limit=bound if limit is None or (bound is not None and limit > bound) else limit,
+        )
+        backend = self._backend
+        messages = await backend.perform(backend.repository.read_messages, self._id, query)
+        if limit is not None and len(messages) > limit:
+            return messages[len(messages) - limit :]
+        return messages
+
+    async def iter_messages(
+        self, *, after: int | Message | None = None, page_size: int = HISTORY_PAGE
+    ) -> AsyncIterator[Message]:
+        """Yield the whole history, oldest first, in pages, in flat memory.
+
+        Messages appended while it runs are yielded too.
+
+        Args:
+            after: Start behind this message or seq.
+            page_size: Messages per statement.
+        """
+        if check_limit(page_size) in (None, 0):
+            raise InvalidInputError("page_size must be a positive int")
+        last = after
+        while True:
+            page = await self.get_messages(page_size, after=0 if last is None else last)
+            for message in page:
+                yield message
+            if len(page) < page_size:
+                return
+            last = page[-1]
+
+    async def get_recent_context(self, max_tokens: int | None = None) -> list[Message]:
+        """Return the newest messages that fit a token budget, oldest first, in one statement.
+
+        System messages come always and are counted first; when they alone exceed the budget, only they come. A tool
+        result whose call fell outside is left out. The cost follows the answer, not the history.
+
+        Args:
+            max_tokens: Budget in model tokens. None: ``metadata.max_tokens``; when that is None too, system messages
+                and the last 10 others.
+        """
+        budget = self._metadata.max_tokens if max_tokens is None else check_limit(max_tokens, "max_tokens")
+        bound = self._metadata.max_messages
+        if budget is None:
+            bound = RECENT_MESSAGES if bound is None else min(bound, RECENT_MESSAGES)
+        query = MessageQuery(keep_roles=SYSTEM_ROLES, limit=bound, max_tokens=budget)
+        backend = self._backend
+        return _from_whole_turn(await backend.perform(backend.repository.read_messages, self._id, query))
+
+    async def get_recent_messages(self, token_limit: int = 4000) -> list[Message]:
+        """Return the newest messages within `token_limit` tokens; see :meth:`get_recent_context`."""
+        return await self.get_recent_context(token_limit)
+
+    async def get_conversation_context(self, max_tokens: int = 8000, include_summaries: bool = True) -> list[Message]:
+        """Return what to hand to a model: system messages, a summary of what was cut, the newest messages.
+
+        Args:
+            max_tokens: Budget in model tokens, the summary's included.
+            include_summaries: Whether the newest summary stands, as a system message, for messages that are cut.
+        """
+        messages = await self.get_recent_context(max_tokens)
+        first = next((message for message in messages if message.role not in SYSTEM_ROLES), None)
+        if not include_summaries or first is None or first.seq in (None, 1):
+            return messages
+        summary = await self.get_summary()
+        if summary is None or summary.first_seq is None or (first.seq or 0) <= summary.first_seq:
+            return messages
+        note = _counted(
+            Message(
+                MessageRole.SYSTEM,
+                f"Summary of the earlier conversation: {summary.summary}",
+                timestamp=summary.created_at,
+                message_id=summary.summary_id,
+                metadata={"summary_id": summary.summary_id},
+            ),
+            self._backend.token_counter,
+        )
+        left = max_tokens - (note.token_count or 0)
+        if left <= 0:
+            return messages
+        messages = await self.get_recent_context(left)
+        head = next((i for i, message in enumerate(messages) if message.role not in SYSTEM_ROLES), len(messages))
+        return [*messages[:head], note, *messages[head:]]
+
+    async def search_messages(self, query: str, limit: int = 10) -> list[Message]:
+        """Return messages of this session that hold every word of `query`, newest first."""
+        return await self._backend.search_messages(query, session_id=self._id, limit=limit)
+
+    # --- metadata ----------------------------------------------------------------------------------------------
+
+    async def update_metadata(self, updates: dict[str, Any] | None = None, **kwargs: Any) -> bool:
+        """Change metadata and return True. Concurrent edits of different fields both hold.
+
+        Args:
+            updates: Fields to change, as a mapping.
+            **kwargs: The same as keywords. Names that are no field of the metadata go into ``properties``.
+
+        Raises:
+            InvalidInputError: ``session_id`` or ``created_at``, which never change, or a value of the wrong type.
+            ConflictError: Other writers were first, eight times in a row.
+        """
+        if updates is not None and not isinstance(updates, dict):
+            raise InvalidInputError(f"updates must be a dict, got {type(updates).__name__}")
+        changes = {**(updates or {}), **kwargs}
+        for fixed in ("session_id", "created_at", "updated_at"):
+            if fixed in changes:
+                raise InvalidInputError(f"{fixed} cannot be changed")
+        backend = self._backend
+        for attempt in range(EDIT_TRIES):
+            record = await self._record()
+            metadata = _changed(record.metadata, changes)
+            metadata.updated_at = backend.clock()
+            if "expires_at" not in changes:
+                metadata.expires_at = backend.expiry(metadata.updated_at) or metadata.expires_at
+            try:
+                saved = await backend.perform(
+                    backend.repository.replace_session, metadata, expected_revision=record.revision
+                )
+            except ConflictError:
+                if attempt == EDIT_TRIES - 1:
+                    raise
+            else:
+                self._metadata = saved.metadata
+                return True
+        raise AssertionError("unreachable")
+
+    async def close(self) -> bool:
+        """Mark the session as completed and return True. It stays readable."""
+        return await self.update_metadata(status=SessionStatus.COMPLETED)
+
+    async def archive_session(self) -> bool:
+        """Mark the session as archived and return True. It stays readable."""
+        return await self.update_metadata(status=SessionStatus.ARCHIVED)
+
+    async def delete_session(self) -> bool:
+        """Delete the session with all its data. False: it was gone already."""
+        return await self._backend.delete_session(self._id)
+
+    # --- summaries ---------------------------------------------------------------------------------------------
+
+    async def create_summary(
+        self, force: bool | SummaryType = False, *, summary_type: SummaryType | None = None
+    ) -> ConversationSummary | None:
+        """Summarise the conversation up to now, store the summary and return it.
+
+        Args:
+            force: Summarise whatever there is. False: only when at least five messages, one of the user and one of
+                the assistant among them, came since the last summary; otherwise return None. A ``SummaryType`` here
+                is taken as `summary_type`.
+            summary_type: What the summary is noted as; giving it implies `force`.
+
+        Returns:
+            The summary; None when there was not enough, or no message at all.
+        """
+        from .summaries import summarise
+
+        if isinstance(force, SummaryType):
+            summary_type = force
+        forced = summary_type is not None or bool(force)
+        return await summarise(self, force=forced, summary_type=summary_type or SummaryType.MANUAL)
+
+    async def get_summary(self) -> ConversationSummary | None:
+        """Return the newest summary, or None.
+
+        With ``auto_summarize``, a summary that is due (``summary_threshold`` messages since the last) is made here,
+        not on the way of an append.
+        """
+        from .summaries import summarise_if_due
+
+        due = await summarise_if_due(self)
+        if due is not None:
+            return due
+        backend = self._backend
+        found = await backend.perform(backend.repository.list_summaries, self._id, limit=1)
+        return found[0] if found else None
+
+    async def get_summaries(self) -> list[ConversationSummary]:
+        """Return all summaries, oldest first; one that is due is made first."""
+        from .summaries import summarise_if_due
+
+        await summarise_if_due(self)
+        backend = self._backend
+        return (await backend.perform(backend.repository.list_summaries, self._id))[::-1]
+
+
+def check_limit(limit: object, what: str = "limit") -> int | None:
+    """Return a limit: None or an int from 0; larger than any store holds is cut to that.
+
+    Raises:
+        InvalidInputError: Negative or no int.
+    """
+    if limit is None:
+        return None
+    if type(limit) is not int or limit < 0:
+        raise InvalidInputError(f"{what} must be an int from 0, or None")
+    return min(limit, codec.MAX_INT)
+
+
+def _counted(message: Message, count: Callable[[Message], int]) -> Message:
+    """Return the message with its token count; the caller's own object is left as it is."""
+    if not isinstance(message, Message):
+        raise InvalidInputError(
+            f"a Message is needed, got {type(message).__name__}",
+            suggestion="use Message(role=..., content=...)",
+        )
+    if message.token_count is not None:
+        return message
+    codec.check_content(message)
+    twin = object.__new__(Message)
+    twin.__dict__.update(message.__dict__)
+    twin.token_count = count(message)
+    return twin
+
+
+def _distinct(session_id: str, messages: list[Message]) -> list[Message]:
+    """Drop repeated ids; the same list when there are none."""
+    seen: dict[str, Message] = {}
+    for message in messages:
+        if not isinstance(message, Message):
+            raise InvalidInputError(f"a Message is needed, got {type(message).__name__}")
+        key = codec.check_id(message.message_id, "message_id")
+        if key in seen:
+            codec.check_replay(session_id, message, seen[key])
+        else:
+            seen[key] = message
+    return messages if len(seen) == len(messages) else list(seen.values())
+
+
+def _seq(value: int | Message | None, what: str) -> int | None:
+    if isinstance(value, Message):
+        if value.seq is None:
+            raise InvalidInputError(f"{what}: the message was not read from a store, so it has no position")
+        return value.seq
+    return check_limit(value, what)
+
+
+def _role_text(role: object) -> str:
+    found = coerce_role(role)
+    return found.value if isinstance(found, MessageRole) else found
+
+
+def _from_whole_turn(messages: Sequence[Message]) -> list[Message]:
+    """Leave out tool results at the front whose call is not there: no provider takes them."""
+    calls: set[str] = set()
+    result: list[Message] = []
+    for message in messages:
+        if message.role == MessageRole.TOOL and message.tool_call_id not in calls:
+            continue
+        for call in message.tool_calls or ():
+            if isinstance(call, dict) and isinstance(call.get("id"), str):
+                calls.add(call["id"])
+        result.append(message)
+    return result
+
+
+def _changed(metadata: SessionMetadata, changes: dict[str, Any]) -> SessionMetadata:
+    values = {name: getattr(metadata, name) for name in METADATA_FIELDS}
+    extra: dict[str, Any] = {}
+    for name, value in changes.items():
+        name = METADATA_ALIASES.get(name, name)
+        if name in ("metadata", "custom_metadata"):
+            extra.update(value or {})
+        elif name in METADATA_FIELDS:
+            values[name] = coerce_status(value) if name == "status" else value
+        else:
+            extra[name] = value
+    if extra:
+        values["properties"] = {**values["properties"], **extra}
+    return SessionMetadata(**values)
