@@ -438,7 +438,9 @@ def _role_text(role: object) -> str:
 
 
 def _from_whole_turn(messages: Sequence[Message]) -> list[Message]:
-    """Leave out tool results at the front whose call is not there: no provider takes them."""
+    """Leave out tool results whose call is not there: no provider takes them."""
+    if all(message.role != MessageRole.TOOL for message in messages):
+        return list(messages)
     calls: set[str] = set()
     result: list[Message] = []
     for message in messages:

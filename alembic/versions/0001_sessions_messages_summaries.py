@@ -81,7 +81,7 @@ def upgrade() -> None:
     )
     op.create_index("uq_messages_session_id_message_id", "messages", ["session_id", "message_id"], unique=True)
     op.create_index(
-        "ix_messages_system", "messages", ["session_id", "seq"], sqlite_where=SYSTEM, postgresql_where=SYSTEM
+        "ix_messages_system", "messages", ["session_id", "role", "seq"], sqlite_where=SYSTEM, postgresql_where=SYSTEM
     )
     op.create_table(
         "summaries",

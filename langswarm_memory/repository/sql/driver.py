@@ -72,6 +72,14 @@ class SQLDriver(Protocol):
     async def fetch(self, operation: str, statement: Statement, args: Sequence[Any]) -> list[Row]:
         """Run one compiled SELECT and return its rows undecoded."""
 
+    async def fetch_within(
+        self, operation: str, statement: Statement, args: Sequence[Any], budget: int, keep_roles: frozenset[str]
+    ) -> list[Row] | None:
+        """Run a SELECT of messages, kept ones first, then newest first, and stop where a token budget is spent.
+
+        None: this driver cannot stop a SELECT early, so the statement has to know where.
+        """
+
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work in one transaction."""
 

@@ -59,7 +59,7 @@ def sqlite_text(value: datetime) -> str:
 
 
 # Positions of the columns in a message row: statements.MESSAGE_COLUMNS.
-_SEQ, _ID, _ROLE, _CONTENT, _TIME, _TOKENS, _CALL, _NAME, _BLOCKS, _CALLS, _FUNCTION, _META, _EXACT = range(13)
+_SEQ, _ID, ROLE, _CONTENT, _TIME, TOKENS, _CALL, _NAME, _BLOCKS, _CALLS, _FUNCTION, _META, _EXACT = range(13)
 
 
 def _json(row: Row, index: int, name: str, empty: Any) -> Any:
@@ -113,7 +113,7 @@ RowMessage.__qualname__ = RowMessage.__name__ = "Message"  # what repr() shows
 
 def message_from_row(row: Row) -> Message:
     """Return the message of a row of ``statements.MESSAGE_COLUMNS``; further columns are ignored."""
-    role = row[_ROLE]
+    role = row[ROLE]
     message = object.__new__(RowMessage)
     if row[_BLOCKS] is None and row[_EXACT] is None:
         message.__dict__ = {
@@ -121,7 +121,7 @@ def message_from_row(row: Row) -> Message:
             "message_id": row[_ID],
             "role": ROLES.get(role, role),
             "content": row[_CONTENT],
-            "token_count": row[_TOKENS],
+            "token_count": row[TOKENS],
             "_row": row,
         }
     else:
@@ -129,7 +129,7 @@ def message_from_row(row: Row) -> Message:
             "_seq": row[_SEQ],
             "message_id": row[_ID],
             "role": ROLES.get(role, role),
-            "token_count": row[_TOKENS],
+            "token_count": row[TOKENS],
             "_row": row,
         }
     return message

@@ -25,7 +25,6 @@ NAMING = {
 }
 
 SYSTEM_ROLES_SQL = "role IN (" + ", ".join(f"'{role}'" for role in sorted(SYSTEM_ROLES)) + ")"
-"""The condition of the index over system messages, word for word as the statements say it: planners compare texts."""
 
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -109,10 +108,12 @@ class MessageRow(Base):
     __table_args__ = (
         # Storing a message twice is refused here, whatever raced.
         Index("uq_messages_session_id_message_id", "session_id", "message_id", unique=True),
-        # System messages belong to every window; without this a window would read the whole history for them.
+        # System messages belong to every window; without this a window would read the whole history for them. The role
+        # is a column of it because SQLite, without statistics, prefers the primary key to an index on less.
         Index(
             "ix_messages_system",
             "session_id",
+            "role",
             "seq",
             sqlite_where=text(SYSTEM_ROLES_SQL),
             postgresql_where=text(SYSTEM_ROLES_SQL),

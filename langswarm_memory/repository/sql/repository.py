@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -31,6 +32,7 @@ from .driver import Batch, SQLDriver
 from .mapping import Row, messages_from_rows, record_from_row
 from .statements import Statement
 
+_BY_SEQ = itemgetter(0)
 MORE_ROWS = 4  # how much longer the second read of a token window is, when the first was too short
 
 
@@ -78,6 +80,19 @@ class SQLRepository:
         statement = self._statement(statements.fetch_session)
         rows = await self.driver.fetch("fetch_session", statement, (session_id,))
         return record_from_row(rows[0]) if rows else None
+
+    async def fetch_with_messages(
+        self, session_id: str, query: MessageQuery
+    ) -> tuple[SessionRecord, list[Message]] | None:
+        """Return a session and its newest messages: one statement. Of the query, only ``limit`` counts."""
+        statement = self._statement(statements.fetch_with_newest)
+        limit = codec.MAX_INT if query.limit is None else query.limit
+        values = {"session": session_id, "limit": limit}
+        rows = await self.driver.fetch("fetch_with_messages", statement, statement.args(values))
+        if not rows:
+            return None
+        width = len(statements.SESSION_COLUMNS)
+        return record_from_row(rows[0]), messages_from_rows([row[width:] for row in reversed(rows[1:])])
 
     async def replace_session(self, metadata: SessionMetadata, *, expected_revision: int) -> SessionRecord:
         """Replace metadata by compare-and-set."""
@@ -129,13 +144,30 @@ class SQLRepository:
     async def _read_rows(self, session_id: str, query: MessageQuery) -> list[Row]:
         statement = self._statement(statements.read_messages, statements.message_shape(query))
         values = statements.message_values(session_id, query, self.driver.instant)
-        return await self.driver.fetch("read_messages", statement, statement.args(values))
+        rows = await self.driver.fetch("read_messages", statement, statement.args(values))
+        if query.keep_roles or query.max_tokens is not None:
+            rows.sort(key=_BY_SEQ)
+        elif query.newest_first:
+            rows.reverse()
+        return rows
 
     async def _require(self, session_id: str) -> None:
         if await self.fetch_session(session_id) is None:
             raise SessionNotFoundError(session_id)
 
     async def _read_budget(self, session_id: str, query: MessageQuery, budget: int) -> list[Message]:
+        plain = replace(query, max_tokens=None)
+        statement = self._statement(statements.read_messages, statements.message_shape(plain))
+        args = statement.args(statements.message_values(session_id, plain, self.driver.instant))
+        found = await self.driver.fetch_within("read_messages", statement, args, budget, query.keep_roles)
+        if found is not None:
+            if not found:
+                await self._require(session_id)
+            found.sort(key=_BY_SEQ)
+            return messages_from_rows(found)
+        return await self._read_estimated(session_id, query, budget)
+
+    async def _read_estimated(self, session_id: str, query: MessageQuery, budget: int) -> list[Message]:
         # The statement reads as many rows as the budget holds at the session's mean size. When all of those fit and
         # the history goes on, the mean was misleading: then read by count, four times as many.
         rows = await self._read_rows(session_id, query)

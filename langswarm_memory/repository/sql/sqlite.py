@@ -30,7 +30,7 @@ from . import statements
 from .driver import Batch, Reserved
 from .failures import DRIVER_ERRORS, translate
 from .lanes import Lane
-from .mapping import Row, sqlite_text
+from .mapping import ROLE, TOKENS, Row, sqlite_text
 from .migrate import prepare_schema
 from .statements import Statement
 
@@ -241,6 +241,27 @@ class SQLiteDriver:
         """Run a SELECT on a reader."""
         try:
             return await self._reading().fetch(statement.sql, args)
+        except DRIVER_ERRORS as exc:
+            raise translate(self.name, operation, exc) from exc
+
+    async def fetch_within(
+        self, operation: str, statement: Statement, args: Sequence[Any], budget: int, keep_roles: frozenset[str]
+    ) -> list[Row] | None:
+        """Step through a SELECT on a reader until the budget is spent."""
+
+        def run(connection: Connection) -> list[Row]:
+            raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            cursor, rows, left = raw.execute(statement.sql, args), [], budget
+            for row in cursor:
+                left -= row[TOKENS]
+                if left < 0 and row[ROLE] not in keep_roles:
+                    break
+                rows.append(row)
+            cursor.close()  # ends the read; an open one would keep the log from being reset
+            return rows
+
+        try:
+            return await self._reading().run(run)
         except DRIVER_ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 

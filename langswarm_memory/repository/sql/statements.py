@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     not_,
+    null,
     or_,
     select,
     union_all,
@@ -38,7 +39,7 @@ from sqlalchemy.sql.expression import Executable
 
 from ...interfaces.enums import SYSTEM_ROLES
 from ..protocol import MessageQuery, SessionQuery
-from .models import SYSTEM_ROLES_SQL, MessageRow, SessionRow, SummaryRow
+from .models import MessageRow, SessionRow, SummaryRow
 
 S: Table = SessionRow.__table__  # type: ignore[assignment]
 M: Table = MessageRow.__table__  # type: ignore[assignment]
@@ -247,12 +248,17 @@ def message_values(session_id: str, query: MessageQuery, time: Callable[[datetim
 
 def _has_role(prefix: str, shape: int | str) -> ColumnElement[bool]:
     if shape == "system":
-        return literal_column(SYSTEM_ROLES_SQL, type_=Boolean())
+        # As literals: with parameters no planner could tell that the index over system messages serves.
+        return M.c.role.in_([literal_column(f"'{role}'") for role in sorted(SYSTEM_ROLES)])
     return M.c.role.in_([_p(f"{prefix}_{index}", "role") for index in range(int(shape))])
 
 
 def read_messages(shape: Shape) -> Executable:
-    """Return the statement for a shape: MESSAGE_COLUMNS, oldest first.
+    """Return the statement for a shape: MESSAGE_COLUMNS, newest first or oldest first as the query says.
+
+    Kept messages come before the others. The caller brings the rows into order: asked for one, the database would
+    sort whole rows, and SQLite would read the kept messages by the primary key, that is the whole history, rather than
+    by their own index.
 
     With a token budget two more columns follow: the running sum of tokens, newest first (0 for kept messages), and
     the session's message count; the first message over the budget is included, so that the caller can tell a full
@@ -276,16 +282,13 @@ def read_messages(shape: Shape) -> Executable:
     others = select(*columns).where(*where)
     if kept:
         others = others.where(not_(_has_role("keep", kept)))
+    others = others.order_by(M.c.seq.desc() if newest else M.c.seq)
     if limited:
-        order = M.c.seq.desc() if newest else M.c.seq
-        picked = others.order_by(order).limit(bindparam("limit", type_=BigInteger())).subquery()
-        others = select(*(picked.c[name] for name in MESSAGE_COLUMNS))
-        if not kept:
-            return others.order_by(picked.c.seq)
+        others = others.limit(bindparam("limit", type_=BigInteger()))
     if not kept:
-        return others.order_by(M.c.seq)
-    keep = select(*columns).where(*where, _has_role("keep", kept))
-    return union_all(keep, others).order_by("seq")
+        return others
+    tail = others.subquery("tail")
+    return union_all(_kept(columns, where, kept), select(*(tail.c[name] for name in MESSAGE_COLUMNS)))
 
 
 def _budgeted(columns: list[Any], where: list[ColumnElement[bool]], kept: int | str, limited: bool) -> Executable:
@@ -307,9 +310,7 @@ def _budgeted(columns: list[Any], where: list[ColumnElement[bool]], kept: int | 
     running = cast(func.sum(tail.c.token_count).over(order_by=tail.c.seq.desc()), BigInteger)
     summed = select(*(tail.c[name] for name in MESSAGE_COLUMNS), running.label("running")).subquery("summed")
     if kept:
-        spent = (
-            select(func.coalesce(func.sum(M.c.token_count), 0)).where(*where, _has_role("keep", kept)).scalar_subquery()
-        )
+        spent = _kept([func.coalesce(func.sum(M.c.token_count), 0)], where, kept).scalar_subquery()
         budget = budget - cast(spent, BigInteger)
     fitting = select(
         *(summed.c[name] for name in MESSAGE_COLUMNS),
@@ -317,16 +318,38 @@ def _budgeted(columns: list[Any], where: list[ColumnElement[bool]], kept: int | 
         total.label("total"),
     ).where(summed.c.running - summed.c.token_count <= budget)
     if not kept:
-        return fitting.order_by(summed.c.seq)
-    keep = select(*columns, literal_column("-1").label("over"), total.label("total")).where(
-        *where, _has_role("keep", kept)
-    )
-    return union_all(keep, fitting).order_by("seq")
+        return fitting
+    always = literal_column("-1", BigInteger()).label("over")
+    keep = _kept([*columns, always, total.label("total")], where, kept)
+    return union_all(keep, fitting)
+
+
+def _kept(columns: list[Any], where: list[ColumnElement[bool]], kept: int | str) -> Select[Any]:
+    return select(*columns).where(*where, _has_role("keep", kept))
 
 
 def fetch_session() -> Executable:
     """Return the session of an id: SESSION_COLUMNS."""
     return select(*S.columns).where(S.c.session_id == _p("session", "session_id", S))
+
+
+def fetch_with_newest() -> Executable:
+    """Return a session and its newest messages at once: SESSION_COLUMNS then MESSAGE_COLUMNS.
+
+    The first row holds the session, the others a message each, newest first; the other half is NULL.
+    """
+    of_session = [*S.columns]
+    of_message = [M.c[name] for name in MESSAGE_COLUMNS]
+    session = select(*of_session, *(cast(null(), column.type).label(f"m_{column.name}") for column in of_message))
+    tail = (
+        select(*of_message)
+        .where(M.c.session_id == _p("session", "session_id"))
+        .order_by(M.c.seq.desc())
+        .limit(bindparam("limit", type_=BigInteger()))
+        .subquery("tail")
+    )
+    messages = select(*(cast(null(), column.type) for column in of_session), *(tail.c[n] for n in MESSAGE_COLUMNS))
+    return union_all(session.where(S.c.session_id == _p("session", "session_id", S)), messages)
 
 
 def session_shape(query: SessionQuery) -> Shape:
