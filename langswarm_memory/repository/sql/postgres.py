@@ -66,6 +66,15 @@ class _Lease:
 
     pooled: AsyncConnection
     raw: Any
+    prepared: dict[str, Any] = field(default_factory=dict)
+
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """Run a statement, prepared once per connection."""
+        statement = self.prepared.get(sql)
+        if statement is None:
+            statement = self.prepared[sql] = await self.raw.prepare(sql)
+        rows: list[Row] = await statement.fetch(*args)
+        return rows
 
 
 class PostgresDriver:
@@ -97,6 +106,7 @@ class PostgresDriver:
             engine.execution_options(schema_translate_map={None: options.schema}) if options.schema else engine
         )
         self._one = self.compile(statements.append_one())
+        self._batch = self.compile(statements.append_batch())
         self._group = self.compile(statements.append_group())
         self._idle: list[_Lease] = []
         self._keep = options.pool_size // 2
@@ -196,7 +206,13 @@ class PostgresDriver:
                     async with lease.raw.transaction():
                         rows: list[Row] = await lease.raw.fetch(sql, *args)
                 else:
-                    rows = await lease.raw.fetch(sql, *args)
+                    rows = await lease.fetch(sql, args)
+            except asyncpg.InvalidCachedStatementError:
+                # The schema changed under a prepared statement. Nothing ran.
+                lease.prepared.clear()
+                await self._give(lease)
+                if last_try:
+                    raise
             except Exception as exc:
                 if not isinstance(exc, asyncpg.PostgresError) or is_connection_loss(exc):
                     lease.raw.terminate()
@@ -262,20 +278,24 @@ class PostgresDriver:
                 future.set_result(outcome)
 
     async def _store(self, batches: list[Batch]) -> list[Reserved | None]:
+        """Run the leanest statement for these batches: one message, one session, or many sessions."""
+        session_id = batches[0].session_id
         try:
             if len(batches) == 1 and len(batches[0].rows) == 1:
                 rows = await self._fetch(self._one.sql, self._one.args(_one_values(batches[0])))
-                return [(rows[0][0], rows[0][1])] if rows else [None]
-            rows = await self._fetch(self._group.sql, self._group.args(_group_values(batches)))
+            elif all(batch.session_id == session_id for batch in batches):
+                rows = await self._fetch(self._batch.sql, self._batch.args(_batch_values(batches)))
+            else:
+                rows = await self._fetch(self._group.sql, self._group.args(_group_values(batches)))
+                return _shares(batches, {row[0]: (row[1], row[2]) for row in rows})
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-            if is_unique_violation(exc):
-                return [None] * len(batches)
-            code = sqlstate(exc)
-            if len(batches) > 1 and not is_connection_loss(exc) and (code is None or code[:2] in ("22", "23", "54")):
-                # One of them cannot be stored; alone, only that one fails.
+            code = sqlstate(exc) or ""
+            refused = is_unique_violation(exc)
+            # With several batches, one of them cannot be stored; alone, only that one fails.
+            if refused or (len(batches) > 1 and code[:2] in ("22", "23", "54")):
                 return [None] * len(batches)
             raise
-        return _shares(batches, rows)
+        return _shares(batches, {session_id: (rows[0][0], rows[0][1])} if rows else {})
 
     # --- everything else ---------------------------------------------------------------------------------------
 
@@ -380,21 +400,33 @@ def _one_values(batch: Batch) -> dict[str, Any]:
     return values
 
 
+def _batch_values(batches: list[Batch]) -> dict[str, Any]:
+    rows = batches[0].rows if len(batches) == 1 else [row for batch in batches for row in batch.rows]
+    values: dict[str, Any] = dict(zip(_ARRAYS, zip(*rows, strict=True), strict=True))
+    values["session"] = batches[0].session_id
+    values["now"] = max(batch.now for batch in batches)
+    values["expires"] = next((batch.expires_at for batch in reversed(batches) if batch.expires_at is not None), None)
+    values["count"], values["tokens"] = len(rows), sum(batch.tokens for batch in batches)
+    return values
+
+
 def _group_values(batches: list[Batch]) -> dict[str, Any]:
-    rows = [(batch.session_id, *row) for batch in batches for row in batch.rows]
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    values: dict[str, Any] = {
-        f"{name}s": column for name, column in zip(("session_id", *MESSAGE_COLUMNS[1:]), columns, strict=True)
-    }
+    rows = [row for batch in batches for row in batch.rows]
+    values: dict[str, Any] = dict(zip(_ARRAYS, zip(*rows, strict=True), strict=True))
+    values["session_ids"] = [batch.session_id for batch in batches for _ in batch.rows]
     expiries = {batch.session_id: batch.expires_at for batch in batches if batch.expires_at is not None}
     values["now"] = max(batch.now for batch in batches)
     values["expiring"], values["expiries"] = list(expiries), list(expiries.values())
     return values
 
 
-def _shares(batches: list[Batch], rows: list[Row]) -> list[Reserved | None]:
+_ARRAYS = tuple(f"{name}s" for name in MESSAGE_COLUMNS[1:])
+
+
+def _shares(batches: list[Batch], ends: dict[str, Reserved]) -> list[Reserved | None]:
     """Work out each batch's numbers from its session's: batches of one session follow each other."""
-    ends = {row[0]: (row[1], row[2]) for row in rows}
+    if len(batches) == 1:
+        return [ends.get(batches[0].session_id)]
     behind: dict[str, int] = {}
     outcomes: list[Reserved | None] = []
     for batch in reversed(batches):

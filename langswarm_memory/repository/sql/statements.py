@@ -140,6 +140,37 @@ def append_one() -> ReturningInsert[Any]:
     )
 
 
+def append_batch() -> Executable:
+    """Reserve and insert many messages of one session in one statement (PostgreSQL).
+
+    Messages come as arrays, one per column, in order. Returns one row, (last_seq, message_count); none when the session
+    is missing or expired.
+    """
+    now = _p("now", "updated_at", S)
+    count, tokens = bindparam("count", type_=BigInteger()), bindparam("tokens", type_=BigInteger())
+    bumped = (
+        update(S)
+        .where(S.c.session_id == _p("session", "session_id", S), _alive(now))
+        .values(_bump(now, count, tokens, _p("expires", "expires_at", S)))
+        .returning(S.c.session_id, S.c.last_seq, S.c.message_count, (S.c.last_seq - count).label("base"))
+        .cte("bumped")
+    )
+    names = MESSAGE_COLUMNS[1:]
+    arrays = [bindparam(f"{name}s", type_=ARRAY(M.c[name].type)) for name in names]
+    given = func.unnest(*arrays).table_valued(*names, with_ordinality="place", name="given").render_derived()
+    inserted = (
+        insert(M)
+        .from_select(
+            ["session_id", *MESSAGE_COLUMNS],
+            select(bumped.c.session_id, bumped.c.base + given.c.place, *(given.c[name] for name in names)).select_from(
+                bumped.join(given, literal_column("true", Boolean()))
+            ),
+        )
+        .cte("inserted")
+    )
+    return select(bumped.c.last_seq, bumped.c.message_count).add_cte(inserted)
+
+
 def append_group() -> Executable:
     """Append many messages to many sessions in one statement (PostgreSQL).
 
