@@ -75,14 +75,16 @@ class Message:
     _seq: ClassVar[int | None] = None  # set on instances that were read from a store
 
     def __post_init__(self) -> None:
-        self.role = coerce_role(self.role)
-        self.timestamp = Timestamp.of(self.timestamp)
+        if type(self.role) is not MessageRole:
+            self.role = coerce_role(self.role)
+        if type(self.timestamp) is not Timestamp:
+            self.timestamp = Timestamp.of(self.timestamp)
         if isinstance(self.token_count, dict) and isinstance(self.metadata, int):
             # The other documented positional order: (..., message_id, token_count, metadata).
             self.metadata, self.token_count = self.token_count, self.metadata
         if self.metadata is None:
             self.metadata = {}
-        if isinstance(self.metadata, dict):
+        if isinstance(self.metadata, dict) and self.metadata:
             if self.tool_call_id is None:
                 self.tool_call_id = _text_or_none(self.metadata.get("tool_call_id"))
             if self.name is None:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..errors import ConflictError, InvalidInputError
+from ..interfaces.enums import MessageRole
 from ..interfaces.message import Message, coerce_role
 from ..interfaces.records import ConversationSummary, SessionMetadata
 from ..interfaces.timestamps import Timestamp
@@ -48,6 +49,8 @@ def check_id(value: object, what: str) -> str:
     Raises:
         InvalidInputError: Not text, empty, over 512 bytes of UTF-8, or with NUL or lone surrogates.
     """
+    if type(value) is str and 0 < len(value) <= MAX_ID_BYTES and value.isascii() and "\x00" not in value:
+        return value
     if not isinstance(value, str):
         raise InvalidInputError(f"{what} must be a str, got {type(value).__name__}")
     if not value:
@@ -173,45 +176,57 @@ def encode_message(message: Message) -> MessageColumns:
             f"a Message is needed, got {type(message).__name__}",
             suggestion="use Message(role=..., content=...)",
         )
-    role = coerce_role(message.role)
-    role = role.value if hasattr(role, "value") else check_id(role, "role")
+    role = message.role
+    role_text = role.value if isinstance(role, MessageRole) else _role_text(role)
     content, blocks, text = message.content, None, None
     exact: dict[str, Any] = {}
     if type(content) is str:
         text = content
         if not is_clean(content):
             text, exact["content"] = clean(content), content
-    elif isinstance(content, list):
-        blocks, is_exact = dump_json(content, "content")
-        text = clean(message.text)
-        if not is_exact:
-            exact["content"] = content
-    elif isinstance(content, str):
-        text = str(content)
-        if not is_clean(text):
-            text, exact["content"] = clean(text), text
     elif content is not None:
+        text, blocks = _content_columns(message, exact)
+    tokens = message.token_count
+    if type(tokens) is not int or not 0 <= tokens <= MAX_INT:
+        raise InvalidInputError("token_count must be an int from 0 to 2**63 - 1, or None")
+    call_id, name, metadata = message.tool_call_id, message.name, message.metadata
+    calls, function = message.tool_calls, message.function_call
+    # Most messages have none of these; asking here rather than in the functions halves the time of encoding.
+    return MessageColumns(
+        check_id(message.message_id, "message_id"),
+        role_text,
+        text,
+        Timestamp.of(message.timestamp).plain(),
+        tokens,
+        None if call_id is None else _text_column(call_id, "tool_call_id", exact),
+        None if name is None else _text_column(name, "name", exact),
+        blocks,
+        None if calls is None else _json_column(calls, list, "tool_calls", exact),
+        None if function is None else _json_column(function, dict, "function_call", exact),
+        None if metadata == {} else _json_column(metadata, dict, "metadata", exact),
+        dump_verbatim(exact) if exact else None,
+    )
+
+
+def _role_text(role: object) -> str:
+    found = coerce_role(role)
+    return found.value if isinstance(found, MessageRole) else check_id(found, "role")
+
+
+def _content_columns(message: Message, exact: dict[str, Any]) -> tuple[str, str | None]:
+    content = message.content
+    if isinstance(content, str):  # a subclass of str
+        exact["content"] = str(content)
+        return clean(str(content)), None
+    if not isinstance(content, list):
         raise InvalidInputError(
             f"content must be a str, a list of blocks or None, got {type(content).__name__}",
             suggestion="wrap a single block in a list",
         )
-    tokens = message.token_count
-    if type(tokens) is not int or not 0 <= tokens <= MAX_INT:
-        raise InvalidInputError("token_count must be an int from 0 to 2**63 - 1, or None")
-    return MessageColumns(
-        check_id(message.message_id, "message_id"),
-        role,
-        text,
-        Timestamp.of(message.timestamp).plain(),
-        tokens,
-        _text_column(message.tool_call_id, "tool_call_id", exact),
-        _text_column(message.name, "name", exact),
-        blocks,
-        _json_column(message.tool_calls, list, "tool_calls", exact),
-        _json_column(message.function_call, dict, "function_call", exact),
-        _json_column(message.metadata, dict, "metadata", exact) if message.metadata != {} else None,
-        dump_verbatim(exact),
-    )
+    blocks, is_exact = dump_json(content, "content")
+    if not is_exact:
+        exact["content"] = content
+    return clean(message.text), blocks
 
 
 def check_content(message: Message) -> None:

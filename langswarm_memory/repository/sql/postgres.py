@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from ..._calls import settle
 from ...errors import MissingDependencyError, NotConnectedError, QueryError
 from ...interfaces.timestamps import Timestamp
+from ..codec import MessageColumns
 from ..protocol import Params
 from . import statements
 from .driver import GROUP_BYTES, GROUP_MESSAGES, Batch, Reserved
@@ -112,6 +113,7 @@ class PostgresDriver:
         self._keep = options.pool_size // 2
         self._open = False
         self._queue: deque[tuple[Batch, asyncio.Future[Reserved | None]]] = deque()
+        self._appending = False
         self._draining: asyncio.Task[None] | None = None
 
     def _connect_args(self) -> dict[str, Any]:
@@ -235,19 +237,33 @@ class PostgresDriver:
         """Queue a batch for the next statement and wait until it is committed."""
         if not self._open:
             raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        if not self._appending:
+            # Alone: no task, no future. What arrives meanwhile queues up and is taken by a task afterwards.
+            self._appending = True
+            try:
+                return (await self._store([batch]))[0]
+            except ERRORS as exc:
+                raise translate(self.name, "append", exc) from exc
+            finally:
+                self._next()
         future: asyncio.Future[Reserved | None] = asyncio.get_running_loop().create_future()
         self._queue.append((batch, future))
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
         return await future
 
+    def _next(self) -> None:
+        # Nothing is awaited between the look at the queue and clearing the flag, so no append is left behind.
+        if self._queue:
+            self._draining = asyncio.create_task(self._drain())
+        else:
+            self._appending = False
+            self._draining = None
+
     async def _drain(self) -> None:
-        # Nothing is awaited between the last look at the queue and forgetting the task, so no append is left behind.
         try:
             while self._queue:
                 await self._commit(self._gather())
         finally:
-            self._draining = None
+            self._next()
 
     def _gather(self) -> list[tuple[Batch, asyncio.Future[Reserved | None]]]:
         group, count, size = [], 0, 0
@@ -402,7 +418,7 @@ def _one_values(batch: Batch) -> dict[str, Any]:
 
 def _batch_values(batches: list[Batch]) -> dict[str, Any]:
     rows = batches[0].rows if len(batches) == 1 else [row for batch in batches for row in batch.rows]
-    values: dict[str, Any] = dict(zip(_ARRAYS, zip(*rows, strict=True), strict=True))
+    values = _arrays(rows)
     values["session"] = batches[0].session_id
     values["now"] = max(batch.now for batch in batches)
     values["expires"] = next((batch.expires_at for batch in reversed(batches) if batch.expires_at is not None), None)
@@ -412,12 +428,21 @@ def _batch_values(batches: list[Batch]) -> dict[str, Any]:
 
 def _group_values(batches: list[Batch]) -> dict[str, Any]:
     rows = [row for batch in batches for row in batch.rows]
-    values: dict[str, Any] = dict(zip(_ARRAYS, zip(*rows, strict=True), strict=True))
+    values = _arrays(rows)
     values["session_ids"] = [batch.session_id for batch in batches for _ in batch.rows]
     expiries = {batch.session_id: batch.expires_at for batch in batches if batch.expires_at is not None}
     values["now"] = max(batch.now for batch in batches)
     values["expiring"], values["expiries"] = list(expiries), list(expiries.values())
     return values
+
+
+def _arrays(rows: list[MessageColumns]) -> dict[str, Any]:
+    # unnest() fills up shorter arrays with NULL, so a column without values is an empty one.
+    columns = zip(*rows, strict=True)
+    return {
+        name: column if any(value is not None for value in column) else ()
+        for name, column in zip(_ARRAYS, columns, strict=True)
+    }
 
 
 _ARRAYS = tuple(f"{name}s" for name in MESSAGE_COLUMNS[1:])
