@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from ._calls import settle
 from .errors import (
@@ -32,13 +31,11 @@ from .repository.protocol import (
     StoreFeatures,
     TextSearch,
 )
-from .session import BaseMemorySession, check_limit
+from .session import BaseMemorySession
 from .settings import BackendSettings, load_settings
 from .summaries import Summarizer, extractive_digest
 from .tokens import TokenCounter, estimate_tokens
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
+from .windows import check_limit
 
 T = TypeVar("T")
 
@@ -129,7 +126,7 @@ class BaseMemoryBackend(IMemoryBackend):
             MemoryBackendError: The store cannot be reached, or its schema is not ours to use.
         """
         self._disconnected = False
-        await self._ensure_connected()
+        await self.ensure_connected()
         return True
 
     async def disconnect(self) -> bool:
@@ -147,7 +144,8 @@ class BaseMemoryBackend(IMemoryBackend):
     async def __aexit__(self, *_exc: object) -> None:
         await self.disconnect()
 
-    async def _ensure_connected(self) -> None:
+    async def ensure_connected(self) -> None:
+        """Connect unless that was done; what every operation does first."""
         if self._disconnected:
             raise NotConnectedError("the backend was disconnected", suggestion="call connect() first")
         if self._connected:
@@ -177,7 +175,7 @@ class BaseMemoryBackend(IMemoryBackend):
     async def perform(self, call: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Call the repository: connected, and settled where a cancelled call could do harm."""
         if not self._connected:
-            await self._ensure_connected()
+            await self.ensure_connected()
         try:
             if self._shielded:
                 return await settle(call(*args, **kwargs))
@@ -412,60 +410,3 @@ class BaseMemoryBackend(IMemoryBackend):
             message_count=stats.messages,
         )
         return report
-
-
-class RelationalBackend(BaseMemoryBackend):
-    """What the relational backends offer besides: the ORM, SQL, and vacuuming."""
-
-    def orm(self, *, write: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
-        """Open an ORM session over ``langswarm_memory.models``, on the backend's own engine.
-
-        Args:
-            write: False: for reading; what is written is lost unless committed. True: one transaction that commits at
-                the end of the block (on SQLite it takes the write lock at once).
-        """
-        return _Orm(self, write)
-
-    async def query(self, sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
-        """Run SQL that reads, and return its rows as dicts.
-
-        Args:
-            sql: One statement.
-            params: Values for ``:name`` marks as a mapping, or for the driver's own marks (``?`` on SQLite, ``$1``
-                on PostgreSQL) as a sequence.
-
-        Raises:
-            QueryError: Wrong SQL or parameters, or an attempt to write.
-        """
-        from .repository.sql.repository import SQLRepository
-
-        assert isinstance(self.repository, SQLRepository)
-        if not isinstance(sql, str) or not codec.is_clean(sql):
-            raise InvalidInputError("sql must be text without NUL")
-        return await self.perform(self.repository.query, sql, params)
-
-    async def vacuum_database(self) -> bool:
-        """Give the space of deleted rows back and return True. Heavy: rewrites the SQLite file."""
-        from .repository.sql.repository import SQLRepository
-
-        assert isinstance(self.repository, SQLRepository)
-        await self.perform(self.repository.vacuum)
-        return True
-
-
-class _Orm:
-    """Connects on demand, then opens the ORM session."""
-
-    def __init__(self, backend: RelationalBackend, write: bool) -> None:
-        self._backend, self._write = backend, write
-
-    async def __aenter__(self) -> AsyncSession:
-        from .repository.sql.repository import SQLRepository
-
-        await self._backend._ensure_connected()
-        assert isinstance(self._backend.repository, SQLRepository)
-        self._context = self._backend.repository.orm(write=self._write)
-        return await self._context.__aenter__()
-
-    async def __aexit__(self, *exc: Any) -> bool | None:
-        return await self._context.__aexit__(*exc)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConflictError, InvalidInputError, SessionNotFoundError
+from .incoming import counted, distinct
 from .interfaces.contracts import IMemorySession
 from .interfaces.enums import SYSTEM_ROLES, MessageRole, SessionStatus, SummaryType
-from .interfaces.message import Message, coerce_role
+from .interfaces.message import Message
 from .interfaces.records import (
     METADATA_ALIASES,
     METADATA_FIELDS,
@@ -18,8 +19,8 @@ from .interfaces.records import (
     coerce_status,
 )
 from .interfaces.timestamps import Timestamp
-from .repository import codec
 from .repository.protocol import Appended, MessageQuery, SessionRecord
+from .windows import check_limit, from_whole_turn, position, role_text
 
 if TYPE_CHECKING:
     from .backend import BaseMemoryBackend
@@ -112,15 +113,14 @@ class BaseMemorySession(IMemorySession):
 
     async def _append(self, messages: list[Message]) -> Appended:
         backend = self._backend
-        count = backend.token_counter
-        distinct = messages if len(messages) == 1 else _distinct(self._id, messages)
-        counted = [_counted(message, count) for message in distinct]
+        once = messages if len(messages) == 1 else distinct(self._id, messages)
+        ready = [counted(message, backend.token_counter) for message in once]
         now = backend.clock()
         appended = await backend.perform(
-            backend.repository.append, self._id, counted, now=now, expires_at=backend.expiry(now)
+            backend.repository.append, self._id, ready, now=now, expires_at=backend.expiry(now)
         )
-        if distinct is not messages:
-            seqs = {message.message_id: seq for message, seq in zip(distinct, appended.seqs, strict=True)}
+        if once is not messages:
+            seqs = {message.message_id: seq for message, seq in zip(once, appended.seqs, strict=True)}
             appended = appended._replace(seqs=tuple(seqs[message.message_id] for message in messages))
         if backend.deletes_overflow:
             await self._trim(appended.message_count)
@@ -188,10 +188,10 @@ class BaseMemorySession(IMemorySession):
         bound = None if full_history or after is not None or before is not None else self._metadata.max_messages
         limit = check_limit(limit)
         query = MessageQuery(
-            after_seq=_seq(after, "after"),
-            before_seq=_seq(before, "before"),
+            after_seq=position(after, "after"),
+            before_seq=position(before, "before"),
             since=None if since is None else Timestamp.of(since),
-            roles=None if roles is None else frozenset(_role_text(role) for role in roles),
+            roles=None if roles is None else frozenset(role_text(role) for role in roles),
             exclude_roles=NO_ROLES if include_system else SYSTEM_ROLES,
             keep_roles=SYSTEM_ROLES
             if include_system and bound is not None and (limit is None or limit > bound)
@@ -243,7 +243,7 @@ class BaseMemorySession(IMemorySession):
             bound = RECENT_MESSAGES if bound is None else min(bound, RECENT_MESSAGES)
         query = MessageQuery(keep_roles=SYSTEM_ROLES, limit=bound, max_tokens=budget)
         backend = self._backend
-        return _from_whole_turn(await backend.perform(backend.repository.read_messages, self._id, query))
+        return from_whole_turn(await backend.perform(backend.repository.read_messages, self._id, query))
 
     async def get_recent_messages(self, token_limit: int = 4000) -> list[Message]:
         """Return the newest messages within `token_limit` tokens; see :meth:`get_recent_context`."""
@@ -263,7 +263,7 @@ class BaseMemorySession(IMemorySession):
         summary = await self.get_summary()
         if summary is None or summary.first_seq is None or (first.seq or 0) <= summary.first_seq:
             return messages
-        note = _counted(
+        note = counted(
             Message(
                 MessageRole.SYSTEM,
                 f"Summary of the earlier conversation: {summary.summary}",
@@ -379,78 +379,6 @@ class BaseMemorySession(IMemorySession):
         await summarise_if_due(self)
         backend = self._backend
         return (await backend.perform(backend.repository.list_summaries, self._id))[::-1]
-
-
-def check_limit(limit: object, what: str = "limit") -> int | None:
-    """Return a limit: None or an int from 0; larger than any store holds is cut to that.
-
-    Raises:
-        InvalidInputError: Negative or no int.
-    """
-    if limit is None:
-        return None
-    if type(limit) is not int or limit < 0:
-        raise InvalidInputError(f"{what} must be an int from 0, or None")
-    return min(limit, codec.MAX_INT)
-
-
-def _counted(message: Message, count: Callable[[Message], int]) -> Message:
-    """Return the message with its token count; the caller's own object is left as it is."""
-    if not isinstance(message, Message):
-        raise InvalidInputError(
-            f"a Message is needed, got {type(message).__name__}",
-            suggestion="use Message(role=..., content=...)",
-        )
-    if message.token_count is not None:
-        return message
-    codec.check_content(message)
-    twin = object.__new__(Message)
-    twin.__dict__.update(message.__dict__)
-    twin.token_count = count(message)
-    return twin
-
-
-def _distinct(session_id: str, messages: list[Message]) -> list[Message]:
-    """Drop repeated ids; the same list when there are none."""
-    seen: dict[str, Message] = {}
-    for message in messages:
-        if not isinstance(message, Message):
-            raise InvalidInputError(f"a Message is needed, got {type(message).__name__}")
-        key = codec.check_id(message.message_id, "message_id")
-        if key in seen:
-            codec.check_replay(session_id, message, seen[key])
-        else:
-            seen[key] = message
-    return messages if len(seen) == len(messages) else list(seen.values())
-
-
-def _seq(value: int | Message | None, what: str) -> int | None:
-    if isinstance(value, Message):
-        if value.seq is None:
-            raise InvalidInputError(f"{what}: the message was not read from a store, so it has no position")
-        return value.seq
-    return check_limit(value, what)
-
-
-def _role_text(role: object) -> str:
-    found = coerce_role(role)
-    return found.value if isinstance(found, MessageRole) else found
-
-
-def _from_whole_turn(messages: Sequence[Message]) -> list[Message]:
-    """Leave out tool results whose call is not there: no provider takes them."""
-    if all(message.role != MessageRole.TOOL for message in messages):
-        return list(messages)
-    calls: set[str] = set()
-    result: list[Message] = []
-    for message in messages:
-        if message.role == MessageRole.TOOL and message.tool_call_id not in calls:
-            continue
-        for call in message.tool_calls or ():
-            if isinstance(call, dict) and isinstance(call.get("id"), str):
-                calls.add(call["id"])
-        result.append(message)
-    return result
 
 
 def _changed(metadata: SessionMetadata, changes: dict[str, Any]) -> SessionMetadata:

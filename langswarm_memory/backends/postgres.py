@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ..backend import RelationalBackend
 from ..errors import MemoryConfigurationError
 from ..interfaces.enums import MemoryBackendType
+from ..relational import RelationalBackend
 from ..repository.sql.postgres import PostgresDriver, PostgresOptions
 from ..repository.sql.repository import SQLRepository
 from ..session import BaseMemorySession
@@ -54,8 +54,8 @@ def _url(settings: PostgresSettings) -> URL:
         )
     try:
         url = make_url(settings.url.replace("postgres://", "postgresql://", 1))
-    except ArgumentError:
-        # The text of SQLAlchemy's error quotes the URL, password included.
+    except (ArgumentError, ValueError):
+        # ValueError: a port that is no number, such as the rest of a password with a bare colon in it. The text of SQLAlchemy's error quotes the URL, password included.
         raise MemoryConfigurationError("url is not a database URL", "postgres") from None
     if url.get_backend_name() != "postgresql":
         raise MemoryConfigurationError(f"url names {url.get_backend_name()}, not postgresql", "postgres")

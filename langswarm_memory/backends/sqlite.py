@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..backend import RelationalBackend
 from ..interfaces.enums import MemoryBackendType
+from ..relational import RelationalBackend
 from ..repository.sql.repository import SQLRepository
 from ..repository.sql.sqlite import SQLiteDriver, SQLiteOptions
 from ..session import BaseMemorySession

@@ -1,15 +1,13 @@
 """From domain objects to columns that every store and every query can hold, and back, without loss.
 
-A *clean* value goes into its own column: text as text, structures as JSON text. Some of what providers and users
-send no database takes as text or JSON: NUL, lone surrogates, NaN, Infinity. Then the column holds the nearest
-clean form, so that queries still work, and ``verbatim`` holds the exact values of those fields. Most rows have no
-``verbatim``.
+A *clean* value goes into its own column: text as text, structures as JSON text. Where a value is not clean (see
+``values.py``), the column holds its nearest clean form, so that queries still work, and ``verbatim`` holds the exact
+values of those fields. Most rows have no ``verbatim``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,134 +16,41 @@ from ..interfaces.enums import MessageRole
 from ..interfaces.message import Message, coerce_role
 from ..interfaces.records import ConversationSummary, SessionMetadata
 from ..interfaces.timestamps import Timestamp
+from .values import (
+    MAX_ID_BYTES,
+    MAX_INT,
+    MAX_JSON_DEPTH,
+    check_id,
+    check_json,
+    check_optional_id,
+    clean,
+    dump_json,
+    dump_verbatim,
+    is_clean,
+    load_verbatim,
+)
 
-MAX_ID_BYTES = 512
-"""Longest id. Two ids share an index entry, and PostgreSQL's end near 2,700 bytes; Elasticsearch's ids at 512."""
-
-MAX_JSON_DEPTH = 512
-"""Deepest nesting stored. The JSON readers of Python and SQLite stop near 1,000 levels."""
-
-_UNCLEAN = re.compile("[\x00\ud800-\udfff]")
-_ESCAPED_NUL = "\\u0000"
-_SCALARS = (str, int, float, bool, type(None))
-MAX_INT = 2**63 - 1
-
-
-def is_clean(text: str) -> bool:
-    """Return whether every database can hold the text: no NUL, no lone surrogates."""
-    if text.isascii():
-        return "\x00" not in text
-    return _UNCLEAN.search(text) is None
-
-
-def clean(text: str) -> str:
-    """Return the text with U+FFFD in place of what databases cannot hold."""
-    return _UNCLEAN.sub("\ufffd", text)
-
-
-def check_id(value: object, what: str) -> str:
-    """Return an id that every store can hold.
-
-    Raises:
-        InvalidInputError: Not text, empty, over 512 bytes of UTF-8, or with NUL or lone surrogates.
-    """
-    if type(value) is str and 0 < len(value) <= MAX_ID_BYTES and value.isascii() and "\x00" not in value:
-        return value
-    if not isinstance(value, str):
-        raise InvalidInputError(f"{what} must be a str, got {type(value).__name__}")
-    if not value:
-        raise InvalidInputError(f"{what} must not be empty")
-    if len(value) > MAX_ID_BYTES or (not value.isascii() and len(value.encode("utf-8", "replace")) > MAX_ID_BYTES):
-        raise InvalidInputError(f"{what} is longer than {MAX_ID_BYTES} bytes", suggestion="store a hash of it")
-    if not is_clean(value):
-        raise InvalidInputError(f"{what} holds NUL or lone surrogates, which no store can look up")
-    return value
-
-
-def check_optional_id(value: object, what: str) -> str | None:
-    """As :func:`check_id`, but None is allowed."""
-    return None if value is None else check_id(value, what)
-
-
-def check_json(value: Any, where: str) -> None:
-    """Refuse what JSON would drop or change: other types, keys that are no text, cycles, too deep nesting.
-
-    Raises:
-        InvalidInputError: Naming the place and the type, never the value.
-    """
-    stack: list[tuple[Any, int]] = [(value, 0)]
-    while stack:
-        item, depth = stack.pop()
-        kind = type(item)
-        if kind is str or kind in _SCALARS:
-            continue
-        if depth >= MAX_JSON_DEPTH:
-            raise InvalidInputError(f"{where} is nested more than {MAX_JSON_DEPTH} levels deep, or holds itself")
-        if isinstance(item, dict):
-            for key, child in item.items():
-                if not isinstance(key, str):
-                    raise InvalidInputError(f"{where} has a key of type {type(key).__name__}; JSON keys are str")
-                stack.append((child, depth + 1))
-        elif isinstance(item, list):
-            stack.extend((child, depth + 1) for child in item)
-        elif not isinstance(item, _SCALARS):
-            hint = "use a list" if isinstance(item, tuple | set | frozenset) else "convert it to text first"
-            if isinstance(item, bytes | bytearray):
-                hint = "encode it as base64 text"
-            raise InvalidInputError(f"{where} holds a {kind.__name__}, which JSON cannot carry", suggestion=hint)
-
-
-def dump_json(value: Any, where: str) -> tuple[str, bool]:
-    """Return JSON text that every database takes, and whether it is exact.
-
-    Raises:
-        InvalidInputError: The value is not JSON; see :func:`check_json`.
-    """
-    check_json(value, where)
-    try:
-        text = _dumps(value)
-        if is_clean(text) and _ESCAPED_NUL not in text:
-            return text, True
-    except ValueError:
-        pass  # NaN or Infinity, or an integer beyond Python's limit of digits: the exact form below tells which
-    try:
-        exact = json.dumps(value)
-    except ValueError as exc:
-        raise InvalidInputError(f"{where} holds an integer of too many digits", suggestion="store it as text") from exc
-    text = _dumps(_clean_json(value))
-    return text, text == exact
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _clean_json(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, float):
-        return value if value - value == 0 else None  # NaN and the infinities
-    if isinstance(value, dict):
-        return {clean(key): _clean_json(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_clean_json(child) for child in value]
-    return value
-
-
-def dump_verbatim(values: dict[str, Any]) -> bytes | None:
-    """Return the exact form of some fields, or None for none.
-
-    Lone surrogates stay single code points (``surrogatepass``): JSON's own escapes would join two of them.
-    """
-    if not values:
-        return None
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-
-
-def load_verbatim(data: bytes) -> dict[str, Any]:
-    """Reverse :func:`dump_verbatim`."""
-    loaded: dict[str, Any] = json.loads(bytes(data).decode("utf-8", "surrogatepass"))
-    return loaded
+__all__ = [
+    "MAX_ID_BYTES",
+    "MAX_INT",
+    "MAX_JSON_DEPTH",
+    "MessageColumns",
+    "MetadataColumns",
+    "SummaryColumns",
+    "check_content",
+    "check_count",
+    "check_id",
+    "check_json",
+    "check_optional_id",
+    "check_replay",
+    "clean",
+    "encode_message",
+    "encode_metadata",
+    "encode_summary",
+    "fingerprint",
+    "is_clean",
+    "load_verbatim",
+]
 
 
 class MessageColumns(NamedTuple):

@@ -12,6 +12,7 @@ from ...errors import (
     LangSwarmMemoryError,
     MemoryBackendError,
     MemoryConnectionError,
+    QueryError,
     StorageFullError,
     StorageReadOnlyError,
     StorageUnavailableError,
@@ -88,6 +89,21 @@ def translate(store: str, operation: str, error: BaseException) -> LangSwarmMemo
         return StorageUnavailableError(store, operation, found, suggestion)
     return MemoryBackendError(store, operation, found)
 
+
+def query_failure(store: str, error: BaseException) -> LangSwarmMemoryError:
+    """Return our error for a query of the caller's: the query is at fault, unless the store could not be reached."""
+    found, raised = driver_error(error), translate(store, "query", error)
+    # asyncpg has one class for a connection that is gone and for parameters that are too few or too many.
+    misused = type(found).__name__ == "InterfaceError" and not getattr(error, "connection_invalidated", False)
+    if isinstance(raised, MemoryConnectionError | StorageFullError | CorruptRecordError) and not misused:
+        return raised
+    code = getattr(found, "sqlite_errorcode", None) or sqlstate(error)
+    hint = READS_ONLY if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, "25006") else IN_ITS_OWN_WORDS
+    return QueryError(store, "query", found, hint)
+
+
+READS_ONLY = "query() only reads; use orm(write=True) to write"
+IN_ITS_OWN_WORDS = "what the database says about it is in __cause__"
 
 DRIVER_ERRORS: tuple[type[BaseException], ...] = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
 """What a database call may raise, besides the server driver's own classes."""

@@ -10,7 +10,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, func, insert, inspect, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    func,
+    insert,
+    inspect,
+    select,
+)
+from sqlalchemy.schema import CreateSchema
 
 from ...errors import MemoryConfigurationError, SchemaVersionError
 from .models import Base
@@ -26,7 +38,13 @@ LOCK_KEY = 0x6C73_6D65_6D31  # "lsmem1": the advisory lock that makes two proces
 
 MIGRATE_COMMAND = "back up the database, then run 'langswarm-memory db upgrade' or pass auto_migrate=True"
 
-_version = Table(VERSION_TABLE, MetaData(), Column("version_num", Text, primary_key=True))
+# As Alembic makes it, so that a database does not show which of the two created it.
+_version = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 
 
 def script_location() -> Path:
@@ -75,6 +93,7 @@ def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, sc
 
     Raises:
         SchemaVersionError: The schema is newer than this version, or older and `auto_migrate` is off.
+        MemoryConfigurationError: The database has tables of our names that are not ours.
     """
     # Before the lock, so that opening a database that is up to date waits for nobody.
     if current_revision(connection, schema) == HEAD:
@@ -87,7 +106,7 @@ def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, sc
     if found is None and not auto_migrate:
         raise SchemaVersionError(store, found=found, expected=HEAD, suggestion=MIGRATE_COMMAND)
     if found is None:
-        _refuse_foreign_tables(connection, schema)
+        refuse_foreign_tables(connection, schema)
         _create(connection, schema)
         return
     if found not in known_revisions():
@@ -104,16 +123,23 @@ def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, sc
 
 def _create(connection: Connection, schema: str | None) -> None:
     # The same tables as the migrations make (a test compares them), without importing Alembic.
-    if schema is not None:
-        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {connection.dialect.identifier_preparer.quote(schema)}"))
+    inspector = inspect(connection)
+    if schema is not None and not inspector.has_schema(schema):
+        # Asked for only where it is missing: even with IF NOT EXISTS it takes a right on the database.
+        connection.execute(CreateSchema(schema))
+    versioned = VERSION_TABLE in inspector.get_table_names(schema=schema)  # migrated down to nothing
     connection = connection.execution_options(schema_translate_map={None: schema})
-    Base.metadata.create_all(connection)
-    _version.metadata.create_all(connection)
+    # Without looking for them: a table of that name in another schema of the search path is not ours.
+    Base.metadata.create_all(connection, checkfirst=False)
+    if not versioned:
+        _version.create(connection, checkfirst=False)
     connection.execute(insert(_version).values(version_num=HEAD))
 
 
-def _refuse_foreign_tables(connection: Connection, schema: str | None) -> None:
-    tables = set(inspect(connection).get_table_names(schema=schema))
+def refuse_foreign_tables(connection: Connection, schema: str | None = None) -> None:
+    """Raise ``MemoryConfigurationError`` when tables or views of somebody else's stand where ours would be made."""
+    inspector = inspect(connection)
+    tables = {*inspector.get_table_names(schema=schema), *inspector.get_view_names(schema=schema)}
     taken = sorted(tables & {table.name for table in Base.metadata.sorted_tables})
     if taken:
         raise MemoryConfigurationError(
@@ -131,9 +157,15 @@ def known_revisions() -> frozenset[str]:
 
 
 def upgrade(connection: Connection, revision: str = "head", *, schema: str | None = None) -> None:
-    """Run the migrations on a connection, inside its transaction."""
+    """Run the migrations on a connection, inside its transaction.
+
+    Raises:
+        MemoryConfigurationError: The database has tables of our names that are not ours.
+    """
     from alembic import command
 
+    if current_revision(connection, schema) is None:
+        refuse_foreign_tables(connection, schema)
     config = alembic_config(schema=schema)
     config.attributes["connection"] = connection
     command.upgrade(config, revision)

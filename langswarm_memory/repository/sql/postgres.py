@@ -18,30 +18,26 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from ..._calls import settle
-from ...errors import MissingDependencyError, NotConnectedError, QueryError
+from ...errors import NotConnectedError
 from ...interfaces.timestamps import Timestamp
 from ..codec import MessageColumns
 from ..protocol import Params
-from . import statements
+from . import appends, statements
 from .driver import GROUP_BYTES, GROUP_MESSAGES, Batch, Reserved
-from .failures import DRIVER_ERRORS, is_connection_loss, is_unique_violation, sqlstate, translate
+from .failures import DRIVER_ERRORS, is_unique_violation, query_failure, sqlstate, translate
+from .leases import SERVER_ERRORS, Leases
 from .mapping import Row
 from .migrate import prepare_schema
 from .models import Base
 from .statements import MESSAGE_COLUMNS, Statement
 
-try:
-    import asyncpg
-except ModuleNotFoundError as exc:
-    raise MissingDependencyError("asyncpg", extra="postgres") from exc
-
 T = TypeVar("T")
 
-ERRORS: tuple[type[BaseException], ...] = (*DRIVER_ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError)
+ERRORS: tuple[type[BaseException], ...] = (*DRIVER_ERRORS, *SERVER_ERRORS)
 _names = itertools.count()
 
 
@@ -61,23 +57,6 @@ class PostgresOptions:
     auto_migrate: bool = True
 
 
-@dataclass(slots=True, eq=False)
-class _Lease:
-    """A pooled connection and the asyncpg connection below it."""
-
-    pooled: AsyncConnection
-    raw: Any
-    prepared: dict[str, Any] = field(default_factory=dict)
-
-    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
-        """Run a statement, prepared once per connection."""
-        statement = self.prepared.get(sql)
-        if statement is None:
-            statement = self.prepared[sql] = await self.raw.prepare(sql)
-        rows: list[Row] = await statement.fetch(*args)
-        return rows
-
-
 class PostgresDriver:
     """A PostgreSQL database.
 
@@ -91,7 +70,6 @@ class PostgresDriver:
     def __init__(self, options: PostgresOptions, engine: AsyncEngine | None = None) -> None:
         self._options = options
         self._owns_engine = engine is None
-        self._transactional = options.statement_cache_size == 0
         if engine is None:
             engine = create_async_engine(
                 options.url.set(drivername="postgresql+asyncpg"),
@@ -106,12 +84,10 @@ class PostgresDriver:
         self.engine = (
             engine.execution_options(schema_translate_map={None: options.schema}) if options.schema else engine
         )
-        self._one = self.compile(statements.append_one())
-        self._batch = self.compile(statements.append_batch())
-        self._group = self.compile(statements.append_group())
-        self._idle: list[_Lease] = []
-        self._keep = options.pool_size // 2
-        self._open = False
+        self._one = self.compile(appends.append_one())
+        self._batch = self.compile(appends.append_batch())
+        self._group = self.compile(appends.append_group())
+        self._leases = Leases(engine, keep=options.pool_size // 2, transactional=options.statement_cache_size == 0)
         self._queue: deque[tuple[Batch, asyncio.Future[Reserved | None]]] = deque()
         self._appending = False
         self._draining: asyncio.Task[None] | None = None
@@ -123,7 +99,7 @@ class PostgresDriver:
             "command_timeout": options.command_timeout_seconds,
             "statement_cache_size": options.statement_cache_size,
         }
-        if self._transactional:
+        if options.statement_cache_size == 0:
             # Behind a pooler in transaction mode the next statement may meet another server process: nothing is
             # prepared ahead, and names never repeat.
             arguments["prepared_statement_cache_size"] = 0
@@ -154,88 +130,22 @@ class PostgresDriver:
                 await connection.run_sync(prepare)
         except ERRORS as exc:
             raise translate(self.name, "open", exc) from exc
-        self._open = True
+        self._leases.is_open = True
 
     async def close(self) -> None:
         """Finish queued appends, then close every connection."""
-        self._open = False
+        self._leases.is_open = False
         if self._draining is not None:
             await asyncio.wait([self._draining])
-        while self._idle:
-            await self._idle.pop().pooled.close()
+        await self._leases.close()
         if self._owns_engine:
             await self._root.dispose()
-
-    # --- connections -------------------------------------------------------------------------------------------
-
-    async def _take(self) -> _Lease:
-        while self._idle:
-            lease = self._idle.pop()
-            if not lease.raw.is_closed():
-                return lease
-            await self._drop(lease)  # the server went away while it was idle
-        if not self._open:
-            raise NotConnectedError("the database is not open", suggestion="call connect() first")
-        pooled = await self._root.connect()
-        try:
-            raw: Any = (await pooled.get_raw_connection()).driver_connection
-            if raw.is_closed():
-                await pooled.invalidate()
-                raw = (await pooled.get_raw_connection()).driver_connection
-        except BaseException:
-            await pooled.close()
-            raise
-        return _Lease(pooled, raw)
-
-    async def _give(self, lease: _Lease) -> None:
-        if lease.raw.is_closed():
-            await self._drop(lease)
-        elif self._open and len(self._idle) < self._keep:
-            self._idle.append(lease)
-        else:
-            await lease.pooled.close()
-
-    async def _drop(self, lease: _Lease) -> None:
-        await lease.pooled.invalidate()
-        await lease.pooled.close()
-
-    async def _fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
-        """Run one statement in a transaction of its own; once more if the connection turns out to be dead."""
-        for last_try in (False, True):
-            lease = await self._take()
-            try:
-                if self._transactional:
-                    async with lease.raw.transaction():
-                        rows: list[Row] = await lease.raw.fetch(sql, *args)
-                else:
-                    rows = await lease.fetch(sql, args)
-            except asyncpg.InvalidCachedStatementError:
-                # The schema changed under a prepared statement. Nothing ran.
-                lease.prepared.clear()
-                await self._give(lease)
-                if last_try:
-                    raise
-            except Exception as exc:
-                if not isinstance(exc, asyncpg.PostgresError) or is_connection_loss(exc):
-                    lease.raw.terminate()
-                await self._give(lease)
-                if last_try or not is_connection_loss(exc):
-                    raise
-            except BaseException:
-                # Cancelled: the server may still be at work on this connection.
-                lease.raw.terminate()
-                await self._give(lease)
-                raise
-            else:
-                await self._give(lease)
-                return rows
-        raise AssertionError("unreachable")
 
     # --- appending ---------------------------------------------------------------------------------------------
 
     async def append(self, batch: Batch) -> Reserved | None:
         """Queue a batch for the next statement and wait until it is committed."""
-        if not self._open:
+        if not self._leases.is_open:
             raise NotConnectedError("the database is not open", suggestion="call connect() first")
         if not self._appending:
             # Alone: no task, no future. What arrives meanwhile queues up and is taken by a task afterwards.
@@ -298,13 +208,13 @@ class PostgresDriver:
         session_id = batches[0].session_id
         try:
             if len(batches) == 1 and len(batches[0].rows) == 1:
-                rows = await self._fetch(self._one.sql, self._one.args(_one_values(batches[0])))
+                rows = await self._leases.fetch(self._one.sql, self._one.args(_one_values(batches[0])))
             elif all(batch.session_id == session_id for batch in batches):
-                rows = await self._fetch(self._batch.sql, self._batch.args(_batch_values(batches)))
+                rows = await self._leases.fetch(self._batch.sql, self._batch.args(_batch_values(batches)))
             else:
-                rows = await self._fetch(self._group.sql, self._group.args(_group_values(batches)))
+                rows = await self._leases.fetch(self._group.sql, self._group.args(_group_values(batches)))
                 return _shares(batches, {row[0]: (row[1], row[2]) for row in rows})
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        except SERVER_ERRORS as exc:
             code = sqlstate(exc) or ""
             refused = is_unique_violation(exc)
             # With several batches, one of them cannot be stored; alone, only that one fails.
@@ -318,7 +228,7 @@ class PostgresDriver:
     async def fetch(self, operation: str, statement: Statement, args: Sequence[Any]) -> list[Row]:
         """Run a SELECT."""
         try:
-            return await self._fetch(statement.sql, args)
+            return await self._leases.fetch(statement.sql, args)
         except ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 
@@ -330,7 +240,7 @@ class PostgresDriver:
 
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work in one transaction, to its end even when the caller is cancelled."""
-        if not self._open:
+        if not self._leases.is_open:
             raise NotConnectedError("the database is not open", suggestion="call connect() first")
         try:
             return await settle(self._unit(work))
@@ -366,23 +276,16 @@ class PostgresDriver:
                 await connection.execute(text("SET TRANSACTION READ ONLY"))
                 if self._options.schema:
                     quoted = self._root.dialect.identifier_preparer.quote(self._options.schema)
-                    await connection.execute(text(f"SET LOCAL search_path TO {quoted}, public"))
-                if params is None or isinstance(params, Mapping):
-                    result = await connection.execute(text(sql), dict(params or {}))
+                    await connection.exec_driver_sql(f"SET LOCAL search_path TO {quoted}, public")
+                if isinstance(params, Mapping):
+                    result = await connection.execute(text(sql), dict(params))
                 else:
-                    result = await connection.exec_driver_sql(sql, tuple(params))
+                    result = await connection.exec_driver_sql(sql, tuple(params or ()))
                 rows = [dict(row) for row in result.mappings()] if result.returns_rows else []
                 await connection.rollback()
                 return rows
         except ERRORS as exc:
-            code = sqlstate(exc)
-            if code is not None and (code[:2] in ("42", "22", "21", "0A") or code == "25006"):
-                hint = "query() only reads; use orm(write=True) to write" if code == "25006" else None
-                raise QueryError(self.name, "query", exc, hint) from exc
-            raised = translate(self.name, "query", exc)
-            if code is None and not raised.retryable:
-                raised = QueryError(self.name, "query", exc, "give one parameter of the right type for each mark")
-            raise raised from exc
+            raise query_failure(self.name, exc) from exc
 
     async def size_bytes(self) -> int:
         """Return the bytes of the tables with their indexes and TOAST."""
@@ -391,7 +294,7 @@ class PostgresDriver:
             "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0)::bigint FROM unnest($1::text[]) AS name"
         )
         try:
-            return int((await self._fetch(sql, [names]))[0][0])
+            return int((await self._leases.fetch(sql, [names]))[0][0])
         except ERRORS as exc:
             raise translate(self.name, "stats", exc) from exc
 
@@ -401,7 +304,7 @@ class PostgresDriver:
             async with self._root.connect() as connection:
                 autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 for table in Base.metadata.sorted_tables:
-                    await autocommit.execute(text(f"VACUUM (ANALYZE) {self._table_name(table)}"))
+                    await autocommit.exec_driver_sql(f"VACUUM (ANALYZE) {self._table_name(table)}")
         except ERRORS as exc:
             raise translate(self.name, "vacuum", exc) from exc
 

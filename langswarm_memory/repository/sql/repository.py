@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ...errors import SessionNotFoundError
+from ...errors import QueryError, SessionNotFoundError
 from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary, SessionMetadata
 from ...interfaces.timestamps import Timestamp
@@ -31,6 +32,15 @@ from . import statements, units
 from .driver import Batch, SQLDriver
 from .mapping import Row, messages_from_rows, record_from_row
 from .statements import Statement
+
+# What query() lets through. A read-only transaction is not enough: PostgreSQL counts COPY TO PROGRAM as reading, and
+# BEGIN or SET would outlive the call. A comment that holds another one ends elsewhere on each database: refused.
+_READS = re.compile(
+    r"(?>(?:\s|\(|--[^\r\n]*|/\*(?:(?!/\*|\*/).)*\*/)*)(?:SELECT|WITH|VALUES|TABLE|EXPLAIN|SHOW)\b",
+    re.ASCII | re.DOTALL | re.IGNORECASE,
+)
+
+READING_BEGINS = "it begins with SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW; use orm(write=True) to write"
 
 _BY_SEQ = itemgetter(0)
 MORE_ROWS = 4  # how much longer the second read of a token window is, when the first was too short
@@ -238,6 +248,10 @@ class SQLRepository:
 
     async def query(self, sql: str, params: Params = None) -> list[dict[str, Any]]:
         """Run read-only SQL of the caller's."""
+        if _READS.match(sql) is None:
+            raise QueryError(self.name, "query", suggestion=READING_BEGINS)
+        if params is not None and (isinstance(params, str | bytes) or not isinstance(params, Mapping | Sequence)):
+            raise QueryError(self.name, "query", suggestion="params is a mapping or a sequence of values")
         return await self.driver.query(sql, params)
 
     async def vacuum(self) -> None:

@@ -12,10 +12,10 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -26,9 +26,9 @@ from sqlalchemy.pool import NullPool
 
 from ...errors import MemoryConfigurationError, NotConnectedError, QueryError
 from ..protocol import Params
-from . import statements
+from . import appends, statements
 from .driver import Batch, Reserved
-from .failures import DRIVER_ERRORS, translate
+from .failures import DRIVER_ERRORS, query_failure, translate
 from .lanes import Lane
 from .mapping import ROLE, TOKENS, Row, sqlite_text
 from .migrate import prepare_schema
@@ -93,8 +93,8 @@ class SQLiteDriver:
             connect_args={"timeout": options.busy_timeout_seconds},
         )
         self._configure(self.engine.sync_engine)
-        self._reserve = self.compile(statements.reserve())
-        self._insert = self.compile(statements.insert_message())
+        self._reserve = self.compile(appends.reserve())
+        self._insert = self.compile(appends.insert_message())
         self._writer: Lane | None = None
         self._readers: Lane | None = None
 
@@ -291,26 +291,25 @@ class SQLiteDriver:
 
     async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """Run a caller's SELECT on a reader, which refuses everything that is not reading."""
+        values: Any = (
+            {name: _stored(value) for name, value in params.items()}
+            if isinstance(params, Mapping)
+            else [_stored(value) for value in params or ()]
+        )
 
         def run(connection: Connection) -> list[dict[str, Any]]:
             raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-            cursor = raw.execute(sql, params or ())
+            cursor = raw.execute(sql, values)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
         try:
             return await self._reading().run(run)
-        except (sqlite3.ProgrammingError, sqlite3.InterfaceError) as exc:
-            raise QueryError(
-                self.name, "query", exc, "give one statement, and one parameter for each of its marks"
-            ) from exc
-        except sqlite3.Error as exc:
-            if exc.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
-                hint = "query() only reads; use orm(write=True) to write"
-                raise QueryError(self.name, "query", exc, hint) from exc
-            raise translate(self.name, "query", exc) from exc
-        except OverflowError as exc:
-            raise QueryError(self.name, "query", exc, "integers have at most 64 bits") from exc
+        except DRIVER_ERRORS as exc:
+            raise query_failure(self.name, exc) from exc
+        except (OverflowError, UnicodeError) as exc:
+            hint = "integers have at most 64 bits, and text no lone surrogates"
+            raise QueryError(self.name, "query", exc, hint) from exc
 
     async def size_bytes(self) -> int:
         """Return the pages in use times their size, the write-ahead log not counted."""
@@ -366,6 +365,13 @@ def _set_journal_mode(raw: sqlite3.Connection, mode: str, timeout: float) -> Non
             time.sleep(WAL_RETRY_SECONDS)
         else:
             return
+
+
+def _stored(value: Any) -> Any:
+    """Return a parameter as the columns hold it; ``sqlite3`` would write an instant in another form."""
+    if isinstance(value, datetime):
+        return sqlite_text(value)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _only_read(raw: sqlite3.Connection) -> None:

@@ -23,18 +23,14 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    insert,
     literal_column,
     not_,
     null,
     or_,
     select,
     union_all,
-    update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.expression import Executable
 
 from ...interfaces.enums import SYSTEM_ROLES
@@ -81,156 +77,14 @@ def compile_statement(statement: Executable, dialect: Dialect, schema: str | Non
     return Statement(str(compiled), names, constants)
 
 
-# --- append ---------------------------------------------------------------------------------------------------------
-
-
-def _bump(now: ColumnElement[Any], count: Any, tokens: Any, expires: ColumnElement[Any]) -> dict[str, Any]:
-    return {
-        "last_seq": S.c.last_seq + count,
-        "message_count": S.c.message_count + count,
-        "token_count": S.c.token_count + tokens,
-        "updated_at": now,
-        "expires_at": func.coalesce(expires, S.c.expires_at),
-    }
-
-
-def _alive(now: ColumnElement[Any]) -> ColumnElement[bool]:
+def alive(now: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a session has not expired."""
     return or_(S.c.expires_at.is_(None), S.c.expires_at > now)
 
 
-def _p(name: str, column: str | None = None, table: Table = M) -> ColumnElement[Any]:
+def parameter(name: str, column: str | None = None, table: Table = M) -> ColumnElement[Any]:
+    """Return a parameter of a column's type."""
     return bindparam(name, type_=table.c[column or name].type)
-
-
-def reserve() -> Executable:
-    """Take the next seqs of a session and count them: the row lock comes first, so no two writers share a seq.
-
-    Returns no row when the session is missing or expired.
-    """
-    now = _p("now", "updated_at", S)
-    count, tokens = bindparam("count", type_=BigInteger()), bindparam("tokens", type_=BigInteger())
-    return (
-        update(S)
-        .where(S.c.session_id == _p("session", "session_id", S), _alive(now))
-        .values(_bump(now, count, tokens, _p("expires", "expires_at", S)))
-        .returning(S.c.last_seq, S.c.message_count)
-    )
-
-
-def insert_message() -> Executable:
-    """Insert one message row; parameters are the column names."""
-    return insert(M).values({name: _p(name) for name in ("session_id", *MESSAGE_COLUMNS)})
-
-
-def append_one() -> ReturningInsert[Any]:
-    """Reserve and insert in one statement (PostgreSQL). No row: the session is missing or expired."""
-    now = _p("now", "updated_at", S)
-    bumped = (
-        update(S)
-        .where(S.c.session_id == _p("session", "session_id", S), _alive(now))
-        .values(_bump(now, 1, _p("token_count"), _p("expires", "expires_at", S)))
-        .returning(S.c.session_id, S.c.last_seq, S.c.message_count)
-        .cte("bumped")
-    )
-    values = [bumped.c.session_id, bumped.c.last_seq, *(_p(name) for name in MESSAGE_COLUMNS[1:])]
-    return (
-        insert(M)
-        .from_select(["session_id", *MESSAGE_COLUMNS], select(*values))
-        .returning(M.c.seq, select(bumped.c.message_count).scalar_subquery())
-    )
-
-
-def append_batch() -> Executable:
-    """Reserve and insert many messages of one session in one statement (PostgreSQL).
-
-    Messages come as arrays, one per column, in order. Returns one row, (last_seq, message_count); none when the session
-    is missing or expired.
-    """
-    now = _p("now", "updated_at", S)
-    count, tokens = bindparam("count", type_=BigInteger()), bindparam("tokens", type_=BigInteger())
-    bumped = (
-        update(S)
-        .where(S.c.session_id == _p("session", "session_id", S), _alive(now))
-        .values(_bump(now, count, tokens, _p("expires", "expires_at", S)))
-        .returning(S.c.session_id, S.c.last_seq, S.c.message_count, (S.c.last_seq - count).label("base"))
-        .cte("bumped")
-    )
-    names = MESSAGE_COLUMNS[1:]
-    arrays = [bindparam(f"{name}s", type_=ARRAY(M.c[name].type)) for name in names]
-    given = func.unnest(*arrays).table_valued(*names, with_ordinality="place", name="given").render_derived()
-    inserted = (
-        insert(M)
-        .from_select(
-            ["session_id", *MESSAGE_COLUMNS],
-            select(bumped.c.session_id, bumped.c.base + given.c.place, *(given.c[name] for name in names)).select_from(
-                bumped.join(given, literal_column("true", Boolean()))
-            ),
-        )
-        .cte("inserted")
-    )
-    return select(bumped.c.last_seq, bumped.c.message_count).add_cte(inserted)
-
-
-def append_group() -> Executable:
-    """Append many messages to many sessions in one statement (PostgreSQL).
-
-    Messages come as arrays, one per column, in the order in which they were given. Session rows are locked in the
-    order of their ids, so that two groups cannot deadlock. Returns (session_id, last_seq, message_count) per session
-    that took its messages; a session that is missing or expired is not among them.
-    """
-    now = _p("now", "updated_at", S)
-    names = ("session_id", *MESSAGE_COLUMNS[1:])
-    arrays = [bindparam(f"{name}s", type_=ARRAY(M.c[name].type)) for name in names]
-    incoming = _columns(arrays, names)
-    needed = (
-        select(incoming.c.session_id, func.count().label("n"), func.sum(incoming.c.token_count).label("tokens"))
-        .group_by(incoming.c.session_id)
-        .cte("needed")
-    )
-    locked = (
-        select(S.c.session_id)
-        .where(S.c.session_id.in_(select(needed.c.session_id)), _alive(now))
-        .order_by(S.c.session_id)
-        .with_for_update()
-        .cte("locked")
-    )
-    expires = (
-        select(func.unnest(bindparam("expiring", type_=ARRAY(S.c.session_id.type))).label("session_id"))
-        .add_columns(func.unnest(bindparam("expiries", type_=ARRAY(S.c.expires_at.type))).label("expires_at"))
-        .cte("expires")
-    )
-    new_expiry = select(expires.c.expires_at).where(expires.c.session_id == S.c.session_id).scalar_subquery()
-    bumped = (
-        update(S)
-        .where(S.c.session_id == needed.c.session_id, S.c.session_id == locked.c.session_id)
-        .values(_bump(now, needed.c.n, cast(needed.c.tokens, BigInteger), new_expiry))
-        .returning(
-            S.c.session_id,
-            S.c.last_seq,
-            S.c.message_count,
-            (S.c.last_seq - needed.c.n).label("base"),
-        )
-        .cte("bumped")
-    )
-    place = func.row_number().over(partition_by=incoming.c.session_id, order_by=incoming.c.place)
-    rows = (
-        insert(M)
-        .from_select(
-            ["session_id", *MESSAGE_COLUMNS],
-            select(
-                incoming.c.session_id,
-                bumped.c.base + place,
-                *(incoming.c[name] for name in MESSAGE_COLUMNS[1:]),
-            ).where(incoming.c.session_id == bumped.c.session_id),
-        )
-        .cte("inserted")
-    )
-    return select(bumped.c.session_id, bumped.c.last_seq, bumped.c.message_count).add_cte(rows)
-
-
-def _columns(arrays: list[Any], names: tuple[str, ...]) -> Any:
-    derived = func.unnest(*arrays).table_valued(*names, with_ordinality="place", name="given").render_derived()
-    return select(*(derived.c[name] for name in names), derived.c.place).cte("incoming")
 
 
 # --- reads ----------------------------------------------------------------------------------------------------------
@@ -281,7 +135,7 @@ def _has_role(prefix: str, shape: int | str) -> ColumnElement[bool]:
     if shape == "system":
         # As literals: with parameters no planner could tell that the index over system messages serves.
         return M.c.role.in_([literal_column(f"'{role}'") for role in sorted(SYSTEM_ROLES)])
-    return M.c.role.in_([_p(f"{prefix}_{index}", "role") for index in range(int(shape))])
+    return M.c.role.in_([parameter(f"{prefix}_{index}", "role") for index in range(int(shape))])
 
 
 def read_messages(shape: Shape) -> Executable:
@@ -296,13 +150,13 @@ def read_messages(shape: Shape) -> Executable:
     window from an estimate that was too short.
     """
     after, before, since, roles, excluded, kept, newest, limited, budgeted = shape
-    where: list[ColumnElement[bool]] = [M.c.session_id == _p("session", "session_id")]
+    where: list[ColumnElement[bool]] = [M.c.session_id == parameter("session", "session_id")]
     if after:
-        where.append(M.c.seq > _p("after", "seq"))
+        where.append(M.c.seq > parameter("after", "seq"))
     if before:
-        where.append(M.c.seq < _p("before", "seq"))
+        where.append(M.c.seq < parameter("before", "seq"))
     if since:
-        where.append(M.c.timestamp >= _p("since", "timestamp"))
+        where.append(M.c.timestamp >= parameter("since", "timestamp"))
     if roles is not None:
         where.append(_has_role("role", roles) if roles else literal_column("1 = 0", Boolean()))
     if excluded:
@@ -324,7 +178,7 @@ def read_messages(shape: Shape) -> Executable:
 
 def _budgeted(columns: list[Any], where: list[ColumnElement[bool]], kept: int | str, limited: bool) -> Executable:
     budget: ColumnElement[Any] = bindparam("budget", type_=BigInteger())
-    session = select(S.c.message_count).where(S.c.session_id == _p("session", "session_id", S))
+    session = select(S.c.message_count).where(S.c.session_id == parameter("session", "session_id", S))
     total = session.scalar_subquery()
     # Rows that the budget can hold at the session's mean size, a quarter more, and some to spare.
     one = literal_column("1", BigInteger())
@@ -333,7 +187,9 @@ def _budgeted(columns: list[Any], where: list[ColumnElement[bool]], kept: int | 
     if limited:
         limit = bindparam("limit", type_=BigInteger())
         rows = case((rows < limit, rows), else_=limit)
-    guess = select(cast(rows, BigInteger)).where(S.c.session_id == _p("session", "session_id", S)).scalar_subquery()
+    guess = (
+        select(cast(rows, BigInteger)).where(S.c.session_id == parameter("session", "session_id", S)).scalar_subquery()
+    )
     others = select(*columns).where(*where)
     if kept:
         others = others.where(not_(_has_role("keep", kept)))
@@ -361,7 +217,7 @@ def _kept(columns: list[Any], where: list[ColumnElement[bool]], kept: int | str)
 
 def fetch_session() -> Executable:
     """Return the session of an id: SESSION_COLUMNS."""
-    return select(*S.columns).where(S.c.session_id == _p("session", "session_id", S))
+    return select(*S.columns).where(S.c.session_id == parameter("session", "session_id", S))
 
 
 def fetch_with_newest() -> Executable:
@@ -374,13 +230,13 @@ def fetch_with_newest() -> Executable:
     session = select(*of_session, *(cast(null(), column.type).label(f"m_{column.name}") for column in of_message))
     tail = (
         select(*of_message)
-        .where(M.c.session_id == _p("session", "session_id"))
+        .where(M.c.session_id == parameter("session", "session_id"))
         .order_by(M.c.seq.desc())
         .limit(bindparam("limit", type_=BigInteger()))
         .subquery("tail")
     )
     messages = select(*(cast(null(), column.type) for column in of_session), *(tail.c[n] for n in MESSAGE_COLUMNS))
-    return union_all(session.where(S.c.session_id == _p("session", "session_id", S)), messages)
+    return union_all(session.where(S.c.session_id == parameter("session", "session_id", S)), messages)
 
 
 def session_shape(query: SessionQuery) -> Shape:
@@ -423,21 +279,23 @@ def list_sessions(shape: Shape) -> Select[Any]:
     user, agent, status, live, expired, updated, after, offset = shape
     statement = select(*S.columns)
     if user:
-        statement = statement.where(S.c.user_id == _p("user_id", table=S))
+        statement = statement.where(S.c.user_id == parameter("user_id", table=S))
     if agent:
-        statement = statement.where(S.c.agent_id == _p("agent_id", table=S))
+        statement = statement.where(S.c.agent_id == parameter("agent_id", table=S))
     if status:
-        statement = statement.where(S.c.status == _p("status", table=S))
+        statement = statement.where(S.c.status == parameter("status", table=S))
     if live:
-        statement = statement.where(_alive(_p("live", "expires_at", S)), S.c.status != literal_column("'expired'"))
+        statement = statement.where(
+            alive(parameter("live", "expires_at", S)), S.c.status != literal_column("'expired'")
+        )
     if expired:
         statement = statement.where(
-            or_(S.c.status == literal_column("'expired'"), S.c.expires_at <= _p("expired", "expires_at", S))
+            or_(S.c.status == literal_column("'expired'"), S.c.expires_at <= parameter("expired", "expires_at", S))
         )
     if updated:
-        statement = statement.where(S.c.updated_at < _p("updated", "updated_at", S))
+        statement = statement.where(S.c.updated_at < parameter("updated", "updated_at", S))
     if after:
-        time, ident = _p("after_time", "created_at", S), _p("after_id", "session_id", S)
+        time, ident = parameter("after_time", "created_at", S), parameter("after_id", "session_id", S)
         # Written out, not as a row comparison: SQLite uses the index for this form with created_at <= first.
         statement = statement.where(
             S.c.created_at <= time,

@@ -1,0 +1,39 @@
+"""Messages on their way in: counted, checked, each id once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .errors import InvalidInputError
+from .interfaces.message import Message
+from .repository import codec
+
+
+def counted(message: Message, count: Callable[[Message], int]) -> Message:
+    """Return the message with its token count; the caller's own object is left as it is."""
+    if not isinstance(message, Message):
+        raise InvalidInputError(
+            f"a Message is needed, got {type(message).__name__}",
+            suggestion="use Message(role=..., content=...)",
+        )
+    if message.token_count is not None:
+        return message
+    codec.check_content(message)
+    twin = object.__new__(Message)
+    twin.__dict__.update(message.__dict__)
+    twin.token_count = count(message)
+    return twin
+
+
+def distinct(session_id: str, messages: list[Message]) -> list[Message]:
+    """Drop repeated ids; the same list when there are none."""
+    seen: dict[str, Message] = {}
+    for message in messages:
+        if not isinstance(message, Message):
+            raise InvalidInputError(f"a Message is needed, got {type(message).__name__}")
+        key = codec.check_id(message.message_id, "message_id")
+        if key in seen:
+            codec.check_replay(session_id, message, seen[key])
+        else:
+            seen[key] = message
+    return messages if len(seen) == len(messages) else list(seen.values())

@@ -1,0 +1,129 @@
+"""Connections of SQLAlchemy's pool that are kept at hand, for statements that run on asyncpg directly.
+
+Checking a connection out of the pool costs about as much CPU as running a statement on it. So up to half of the pool's
+connections stay checked out between calls, each with its prepared statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ...errors import MissingDependencyError, NotConnectedError
+from .failures import is_connection_loss
+from .mapping import Row
+
+try:
+    import asyncpg
+except ModuleNotFoundError as exc:
+    raise MissingDependencyError("asyncpg", extra="postgres") from exc
+
+SERVER_ERRORS: tuple[type[BaseException], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asyncpg itself raises, besides operating system errors and time-outs."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A pooled connection and the asyncpg connection below it."""
+
+    pooled: AsyncConnection
+    raw: Any
+    prepared: dict[str, Any] = field(default_factory=dict)
+
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """Run a statement, prepared once per connection."""
+        statement = self.prepared.get(sql)
+        if statement is None:
+            statement = self.prepared[sql] = await self.raw.prepare(sql)
+        rows: list[Row] = await statement.fetch(*args)
+        return rows
+
+
+class Leases:
+    """The connections at hand.
+
+    Args:
+        engine: Where they come from.
+        keep: How many stay checked out while idle.
+        transactional: Whether each statement needs a transaction around it (behind a pooler in transaction mode, where
+            parsing and executing could otherwise meet different servers).
+    """
+
+    def __init__(self, engine: AsyncEngine, *, keep: int, transactional: bool) -> None:
+        self._engine, self._keep, self._transactional = engine, keep, transactional
+        self._idle: list[Lease] = []
+        self.is_open = False
+
+    async def close(self) -> None:
+        """Give every connection at hand back to the pool."""
+        self.is_open = False
+        while self._idle:
+            await self._idle.pop().pooled.close()
+
+    async def take(self) -> Lease:
+        """Return a connection that was alive when last seen, opening one if none is at hand."""
+        while self._idle:
+            lease = self._idle.pop()
+            if not lease.raw.is_closed():
+                return lease
+            await self._drop(lease)  # the server went away while it was idle
+        if not self.is_open:
+            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        pooled = await self._engine.connect()
+        try:
+            raw: Any = (await pooled.get_raw_connection()).driver_connection
+            if raw.is_closed():
+                await pooled.invalidate()
+                raw = (await pooled.get_raw_connection()).driver_connection
+        except BaseException:
+            await pooled.close()
+            raise
+        return Lease(pooled, raw)
+
+    async def give(self, lease: Lease) -> None:
+        """Take a connection back: keep it at hand, return it to the pool, or drop it when it is dead."""
+        if lease.raw.is_closed():
+            await self._drop(lease)
+        elif self.is_open and len(self._idle) < self._keep:
+            self._idle.append(lease)
+        else:
+            await lease.pooled.close()
+
+    async def _drop(self, lease: Lease) -> None:
+        await lease.pooled.invalidate()
+        await lease.pooled.close()
+
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """Run one statement in a transaction of its own; once more if the connection turns out to be dead."""
+        for last_try in (False, True):
+            lease = await self.take()
+            try:
+                if self._transactional:
+                    async with lease.raw.transaction():
+                        rows: list[Row] = await lease.raw.fetch(sql, *args)
+                else:
+                    rows = await lease.fetch(sql, args)
+            except asyncpg.InvalidCachedStatementError:
+                # The schema changed under a prepared statement. Nothing ran.
+                lease.prepared.clear()
+                await self.give(lease)
+                if last_try:
+                    raise
+            except Exception as exc:
+                if not isinstance(exc, asyncpg.PostgresError) or is_connection_loss(exc):
+                    lease.raw.terminate()
+                await self.give(lease)
+                if last_try or not is_connection_loss(exc):
+                    raise
+            except BaseException:
+                # Cancelled: the server may still be at work on this connection.
+                lease.raw.terminate()
+                await self.give(lease)
+                raise
+            else:
+                await self.give(lease)
+                return rows
+        raise AssertionError("unreachable")

@@ -1,0 +1,54 @@
+"""What part of a history a read returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .errors import InvalidInputError
+from .interfaces.enums import MessageRole
+from .interfaces.message import Message, coerce_role
+from .repository import codec
+
+
+def check_limit(limit: object, what: str = "limit") -> int | None:
+    """Return a limit: None or an int from 0; larger than any store holds is cut to that.
+
+    Raises:
+        InvalidInputError: Negative or no int.
+    """
+    if limit is None:
+        return None
+    if type(limit) is not int or limit < 0:
+        raise InvalidInputError(f"{what} must be an int from 0, or None")
+    return min(limit, codec.MAX_INT)
+
+
+def position(value: int | Message | None, what: str) -> int | None:
+    """Return the seq that a page starts or ends at, given as such or as the message there."""
+    if isinstance(value, Message):
+        if value.seq is None:
+            raise InvalidInputError(f"{what}: the message was not read from a store, so it has no position")
+        return value.seq
+    return check_limit(value, what)
+
+
+def role_text(role: object) -> str:
+    """Return a role as stores keep it."""
+    found = coerce_role(role)
+    return found.value if isinstance(found, MessageRole) else found
+
+
+def from_whole_turn(messages: Sequence[Message]) -> list[Message]:
+    """Leave out tool results whose call is not there: no provider takes them."""
+    if all(message.role != MessageRole.TOOL for message in messages):
+        return list(messages)
+    calls: set[str] = set()
+    result: list[Message] = []
+    for message in messages:
+        if message.role == MessageRole.TOOL and message.tool_call_id not in calls:
+            continue
+        for call in message.tool_calls or ():
+            if isinstance(call, dict) and isinstance(call.get("id"), str):
+                calls.add(call["id"])
+        result.append(message)
+    return result
