@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, bindparam, cast, func, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Boolean, ColumnElement, any_, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.expression import Executable
@@ -97,60 +97,51 @@ def append_batch() -> Executable:
 def append_group() -> Executable:
     """Append many messages to many sessions in one statement (PostgreSQL).
 
-    Messages come as arrays, one per column, in the order in which they were given. Session rows are locked in the
-    order of their ids, so that two groups cannot deadlock. Returns (session_id, last_seq, message_count) per session
-    that took its messages; a session that is missing or expired is not among them.
+    Messages come as arrays, one per column, with their place in their session's share; sessions come as arrays of ids,
+    counts, tokens and new expiries. Session rows are locked in the order of their ids, so that two groups cannot
+    deadlock. Returns (session_id, last_seq, message_count) per session that took its messages; a session that is
+    missing or expired is not among them.
     """
     now = parameter("now", "updated_at", S)
-    names = ("session_id", *MESSAGE_COLUMNS[1:])
-    arrays = [bindparam(f"{name}s", type_=ARRAY(M.c[name].type)) for name in names]
-    incoming = _columns(arrays, names)
+    ids = bindparam("ids", type_=ARRAY(S.c.session_id.type))
     needed = (
-        select(incoming.c.session_id, func.count().label("n"), func.sum(incoming.c.token_count).label("tokens"))
-        .group_by(incoming.c.session_id)
-        .cte("needed")
+        func.unnest(
+            ids,
+            bindparam("counts", type_=ARRAY(BigInteger())),
+            bindparam("tokens", type_=ARRAY(BigInteger())),
+            bindparam("expiries", type_=ARRAY(S.c.expires_at.type)),
+        )
+        .table_valued("session_id", "n", "tokens", "expires_at", name="needed")
+        .render_derived()
     )
     locked = (
         select(S.c.session_id)
-        .where(S.c.session_id.in_(select(needed.c.session_id)), alive(now))
+        .where(S.c.session_id == any_(ids), alive(now))
         .order_by(S.c.session_id)
         .with_for_update()
         .cte("locked")
     )
-    expires = (
-        select(func.unnest(bindparam("expiring", type_=ARRAY(S.c.session_id.type))).label("session_id"))
-        .add_columns(func.unnest(bindparam("expiries", type_=ARRAY(S.c.expires_at.type))).label("expires_at"))
-        .cte("expires")
-    )
-    new_expiry = select(expires.c.expires_at).where(expires.c.session_id == S.c.session_id).scalar_subquery()
     bumped = (
         update(S)
         .where(S.c.session_id == needed.c.session_id, S.c.session_id == locked.c.session_id)
-        .values(_bump(now, needed.c.n, cast(needed.c.tokens, BigInteger), new_expiry))
-        .returning(
-            S.c.session_id,
-            S.c.last_seq,
-            S.c.message_count,
-            (S.c.last_seq - needed.c.n).label("base"),
-        )
+        .values(_bump(now, needed.c.n, needed.c.tokens, needed.c.expires_at))
+        .returning(S.c.session_id, S.c.last_seq, S.c.message_count, (S.c.last_seq - needed.c.n).label("base"))
         .cte("bumped")
     )
-    place = func.row_number().over(partition_by=incoming.c.session_id, order_by=incoming.c.place)
-    rows = (
+    names = ("session_id", *MESSAGE_COLUMNS[1:])
+    arrays = [bindparam(f"{name}s", type_=ARRAY(M.c[name].type)) for name in names]
+    places = bindparam("places", type_=ARRAY(BigInteger()))
+    given = func.unnest(*arrays, places).table_valued(*names, "place", name="given").render_derived()
+    inserted = (
         insert(M)
         .from_select(
             ["session_id", *MESSAGE_COLUMNS],
             select(
-                incoming.c.session_id,
-                bumped.c.base + place,
-                *(incoming.c[name] for name in MESSAGE_COLUMNS[1:]),
-            ).where(incoming.c.session_id == bumped.c.session_id),
+                given.c.session_id,
+                bumped.c.base + given.c.place,
+                *(given.c[name] for name in MESSAGE_COLUMNS[1:]),
+            ).where(given.c.session_id == bumped.c.session_id),
         )
         .cte("inserted")
     )
-    return select(bumped.c.session_id, bumped.c.last_seq, bumped.c.message_count).add_cte(rows)
-
-
-def _columns(arrays: list[Any], names: tuple[str, ...]) -> Any:
-    derived = func.unnest(*arrays).table_valued(*names, with_ordinality="place", name="given").render_derived()
-    return select(*(derived.c[name] for name in names), derived.c.place).cte("incoming")
+    return select(bumped.c.session_id, bumped.c.last_seq, bumped.c.message_count).add_cte(inserted)

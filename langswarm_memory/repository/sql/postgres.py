@@ -87,7 +87,9 @@ class PostgresDriver:
         self._one = self.compile(appends.append_one())
         self._batch = self.compile(appends.append_batch())
         self._group = self.compile(appends.append_group())
-        self._leases = Leases(engine, keep=options.pool_size // 2, transactional=options.statement_cache_size == 0)
+        # Of a caller's pool, which the caller uses too and may be small, none is kept.
+        keep = options.pool_size // 2 if self._owns_engine else 0
+        self._leases = Leases(engine, keep=keep, transactional=options.statement_cache_size == 0)
         self._queue: deque[tuple[Batch, asyncio.Future[Reserved | None]]] = deque()
         self._appending = False
         self._draining: asyncio.Task[None] | None = None
@@ -126,8 +128,11 @@ class PostgresDriver:
             prepare_schema(connection, self.name, auto_migrate=options.auto_migrate, schema=options.schema)
 
         try:
-            async with self._root.begin() as connection:
-                await connection.run_sync(prepare)
+            async with self._root.connect() as connection:
+                # A server may be set to another default. Then who waited for the lock would not see what was made.
+                await connection.execution_options(isolation_level="READ COMMITTED")
+                async with connection.begin():
+                    await connection.run_sync(prepare)
         except ERRORS as exc:
             raise translate(self.name, "open", exc) from exc
         self._leases.is_open = True
@@ -333,9 +338,20 @@ def _group_values(batches: list[Batch]) -> dict[str, Any]:
     rows = [row for batch in batches for row in batch.rows]
     values = _arrays(rows)
     values["session_ids"] = [batch.session_id for batch in batches for _ in batch.rows]
-    expiries = {batch.session_id: batch.expires_at for batch in batches if batch.expires_at is not None}
+    counts: dict[str, int] = {}
+    tokens: dict[str, int] = {}
+    expiries: dict[str, datetime | None] = {}
+    places: list[int] = []
+    for batch in batches:
+        session_id, before = batch.session_id, counts.get(batch.session_id, 0)
+        counts[session_id] = before + len(batch.rows)
+        tokens[session_id] = tokens.get(session_id, 0) + batch.tokens
+        expiries[session_id] = batch.expires_at or expiries.get(session_id)
+        places += range(before + 1, before + len(batch.rows) + 1)
+    values["places"] = places
+    values["ids"], values["counts"] = list(counts), list(counts.values())
+    values["tokens"], values["expiries"] = list(tokens.values()), list(expiries.values())
     values["now"] = max(batch.now for batch in batches)
-    values["expiring"], values["expiries"] = list(expiries), list(expiries.values())
     return values
 
 
