@@ -1,0 +1,86 @@
+"""Options, servers and the closing table of the whole test-suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services import postgres, stores
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-stores",
+        metavar="NAME,NAME",
+        help="stores that must be tested: a missing server fails instead of skipping, and so does a run in "
+        "which no test passed on one of them. Default: none; when CI is set, a missing server of "
+        f"{', '.join(sorted(stores.REQUIRED_IN_CI))} fails.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    stores.required_stores(config)  # a misspelt name ends the run now, not in the first test that needs it
+    config.stash[stores.SERVERS] = {}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    store = stores.store_of(item)
+    if store is not None:
+        item.user_properties.append(("store", store))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.exitstatus != pytest.ExitCode.OK or session.config.option.collectonly or reporter is None:
+        return
+    if stores.untested(session.config, stores.outcomes_by_store(reporter)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counts = stores.outcomes_by_store(terminalreporter)
+    if counts:
+        terminalreporter.section("stores")
+        for line in stores.store_table(counts, config.stash[stores.SERVERS]):
+            terminalreporter.write_line(line)
+    if not config.option.collectonly:
+        for store in stores.untested(config, counts):
+            terminalreporter.write_line(f"no test passed on {store}, which this run requires", red=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[postgres.PostgresService]:
+    """The PostgreSQL that all tests share: that of the environment, or one of our own for this run."""
+    servers = pytestconfig.stash[stores.SERVERS]
+    given = postgres.service_from_environment()
+    if given is not None:
+        servers["postgres"] = f"PostgreSQL {given.version()}, by {postgres.URL_VARIABLE}"
+        yield given
+        return
+    with own_postgres(pytestconfig) as server:
+        servers["postgres"] = f"PostgreSQL {server.service.version()}, our own"
+        yield server.service
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.PostgresService) -> Iterator[str]:
+    """URL of an empty database, dropped after the test."""
+    with postgres_server.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgres_to_break(pytestconfig: pytest.Config) -> Iterator[postgres.PostgresServer]:
+    """A server for one module's tests alone, which they stop and start. Leave it running."""
+    with own_postgres(pytestconfig) as server:
+        yield server
+
+
+def own_postgres(config: pytest.Config) -> postgres.PostgresServer:
+    """Return a server of our own, not started; without its binaries the test is skipped, or fails."""
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        stores.missing_server(config, "postgres", postgres.REMEDY)
+    return postgres.PostgresServer(binaries)

@@ -1,0 +1,126 @@
+"""Which store a test runs on, which stores a run must have, and the closing table of what was tested."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import NoReturn
+
+import pytest
+
+STORES = ("in_memory", "sqlite-memory", "sqlite", "postgres")
+"""Names as they stand in parameter ids. No name may come before a longer one that contains it."""
+
+SERVER_STORES = ("postgres",)
+"""Stores that are a server: the fixture that brings one up has the store's name as its prefix."""
+
+REQUIRED_IN_CI = frozenset({"sqlite", "postgres"})
+
+SERVERS = pytest.StashKey[dict[str, str]]()
+"""Store → server and version, filled by whatever brought the server up."""
+
+WORST_FIRST = ("failed", "error", "xpassed", "passed", "xfailed", "skipped")
+"""A test that passes and fails in its teardown is reported twice; the worse report counts."""
+
+
+def required_stores(config: pytest.Config) -> frozenset[str]:
+    """Return the stores whose absence is a failure: those of --require-stores, else in CI the project's own.
+
+    Raises:
+        pytest.UsageError: --require-stores names a store that no test runs on.
+    """
+    given = config.getoption("--require-stores")
+    if given is None:
+        in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
+        return REQUIRED_IN_CI if in_ci else frozenset()
+    names = frozenset(name.strip() for name in given.split(",") if name.strip())
+    if unknown := names.difference(STORES):
+        raise pytest.UsageError(
+            f"--require-stores: unknown {', '.join(sorted(unknown))}; known are {', '.join(STORES)}"
+        )
+    return names
+
+
+def missing_server(config: pytest.Config, store: str, remedy: str) -> NoReturn:
+    """Skip the test for want of a server; fail it where the run requires that store.
+
+    Args:
+        config: The run's configuration.
+        store: Name of the store, as in STORES.
+        remedy: The command that brings the server.
+    """
+    reason = f"no {store} server; {remedy}"
+    if store in required_stores(config):
+        pytest.fail(f"{reason} (this run requires {store})", pytrace=False)
+    pytest.skip(reason)
+
+
+def store_of(item: pytest.Item) -> str | None:
+    """Return the store that a test runs on: by its marker, its parameter ids, or the server it asks for."""
+    marker = item.get_closest_marker("store")
+    if marker is not None:
+        return str(marker.args[0])
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None:
+        # Ids of several parameters are joined by "-", which "sqlite-memory" has inside too: whole words only.
+        for store in STORES:
+            if f"-{store}-" in f"-{callspec.id}-":
+                return store
+    for fixture in getattr(item, "fixturenames", ()):
+        for store in SERVER_STORES:
+            if fixture.startswith(f"{store}_"):
+                return store
+    return None
+
+
+def outcomes_by_store(reporter: pytest.TerminalReporter) -> dict[str, dict[str, int]]:
+    """Return store → outcome → number of tests; each test counts once, with its worst report."""
+    worst: dict[str, tuple[str, str]] = {}
+    for outcome in reversed(WORST_FIRST):
+        for report in reporter.stats.get(outcome, ()):
+            store = dict(getattr(report, "user_properties", ())).get("store")
+            if store is not None:
+                worst[report.nodeid] = (str(store), outcome)
+    counts: dict[str, dict[str, int]] = {}
+    for store, outcome in worst.values():
+        counts.setdefault(store, dict.fromkeys(WORST_FIRST, 0))[outcome] += 1
+    return counts
+
+
+def untested(config: pytest.Config, counts: dict[str, dict[str, int]]) -> list[str]:
+    """Return the stores that --require-stores names and on which no test passed.
+
+    Only for the option: a run of a few chosen tests in CI need not touch every store.
+    """
+    if config.getoption("--require-stores") is None:
+        return []
+    return sorted(store for store in required_stores(config) if not counts.get(store, {}).get("passed"))
+
+
+def store_table(counts: dict[str, dict[str, int]], servers: dict[str, str]) -> list[str]:
+    """Return the closing table, one line per store in the order of STORES, other stores after them."""
+    known = {
+        "in_memory": "this process",
+        "sqlite": f"SQLite {sqlite3.sqlite_version}",
+        "sqlite-memory": f"SQLite {sqlite3.sqlite_version}, :memory:",
+        **servers,
+    }
+    names = [name for name in STORES if name in counts] + sorted(set(counts).difference(STORES))
+    rows = [("store", "server", "passed", "failed", "skipped")]
+    for name in names:
+        of = counts[name]
+        rows.append(
+            (
+                name,
+                known.get(name, "not brought up"),
+                str(of["passed"] + of["xfailed"]),
+                str(of["failed"] + of["error"] + of["xpassed"]),
+                str(of["skipped"]),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return [
+        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  "
+        f"{row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}  {row[4]:>{widths[4]}}"
+        for row in rows
+    ]
