@@ -23,6 +23,8 @@ from sqlalchemy.schema import CreateSchema
 from langswarm_memory.errors import MemoryConfigurationError
 from langswarm_memory.repository.sql.migrate import LOCK_KEY, VERSION_TABLE
 from langswarm_memory.repository.sql.models import Base
+from langswarm_memory.repository.sql.types import JsonText, UTCDateTime
+from langswarm_memory.repository.sql.urls import split_query
 from langswarm_memory.settings import sqlite_path
 
 BUSY_SECONDS = 600  # how long a second process waits for the first one's migration, which may copy a large table
@@ -65,9 +67,24 @@ def options(schema: str | None) -> dict[str, Any]:
         "version_table_schema": schema,
         "render_as_batch": True,  # SQLite alters tables by copying them
         "compare_type": True,
+        "compare_server_default": True,
+        "render_item": render_item,
         "transactional_ddl": True,  # on SQLite too, since the transaction begins before the first statement
-        "include_name": lambda name, kind, _parents: kind != "table" or name in Base.metadata.tables,
+        "include_name": include_name,
     }
+
+
+def include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    """Leave alone what is not ours: other tables, and indexes that somebody added to ours under a name of their own."""
+    if kind == "index":
+        return str(name).startswith(("ix_", "uq_"))
+    return kind != "table" or name in Base.metadata.tables
+
+
+def render_item(kind: str, item: Any, _context: Any) -> str | bool:
+    """Write our column types into new revisions as what they are in the database, so that a revision stays as it is."""
+    rendered = {UTCDateTime: "sa.DateTime(timezone=True)", JsonText: "sa.Text()"}
+    return rendered.get(type(item), False) if kind == "type" else False
 
 
 def search_path(dialect: Dialect, schema: str) -> Any:
@@ -113,11 +130,18 @@ def run_online() -> None:
         with engine.begin() as connection:
             run_on(connection)
     else:
-        asyncio.run(run_on_server(url))
+        try:
+            place, arguments = split_query(url)
+        except MemoryConfigurationError as exc:
+            raise CommandError(str(exc)) from exc
+        asyncio.run(run_on_server(place, arguments))
 
 
-async def run_on_server(url: URL) -> None:
-    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+async def run_on_server(url: URL, arguments: dict[str, Any]) -> None:
+    # Read committed whatever the server's default: who waited for the lock must see what was made meanwhile.
+    engine = create_async_engine(
+        url, poolclass=NullPool, hide_parameters=True, isolation_level="READ COMMITTED", connect_args=arguments
+    )
     try:
         async with engine.begin() as connection:
             await connection.run_sync(run_on)

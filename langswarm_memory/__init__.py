@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from .formats import create_openai_message as create_openai_message
     from .formats import messages_to_anthropic_format as messages_to_anthropic_format
     from .formats import messages_to_openai_format as messages_to_openai_format
+    from .importing import ImportReport as ImportReport
+    from .importing import import_conversations as import_conversations
     from .interfaces import BatchOperation as BatchOperation
     from .interfaces import BatchResult as BatchResult
     from .interfaces import Content as Content
@@ -110,6 +112,7 @@ _MODULES = {
     "IMemoryMigrator": "interfaces",
     "IMemoryProvider": "interfaces",
     "IMemorySession": "interfaces",
+    "ImportReport": "importing",
     "InMemoryBackend": "backends",
     "InMemorySession": "backends",
     "InvalidInputError": "errors",
@@ -168,6 +171,7 @@ _MODULES = {
     "get_global_memory_manager": "context",
     "get_memory_manager": "context",
     "get_session": "context",
+    "import_conversations": "importing",
     "initialize_memory": "context",
     "messages_to_anthropic_format": "formats",
     "messages_to_openai_format": "formats",
@@ -195,6 +199,7 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "IMemoryMigrator",
     "IMemoryProvider",
     "IMemorySession",
+    "ImportReport",
     "InMemoryBackend",
     "InMemorySession",
     "InvalidInputError",
@@ -253,6 +258,7 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "get_global_memory_manager",
     "get_memory_manager",
     "get_session",
+    "import_conversations",
     "initialize_memory",
     "messages_to_anthropic_format",
     "messages_to_openai_format",

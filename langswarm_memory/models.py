@@ -1,6 +1,13 @@
 """The relational model, for queries: see ``docs/queries.md``."""
 
-from .repository.sql.functions import json_elements, json_text, utc_day, utc_week
+from .repository.sql.functions import (
+    json_elements,
+    json_text,
+    json_text_elements,
+    seconds_between,
+    utc_day,
+    utc_week,
+)
 from .repository.sql.models import Base, MessageRow, SessionRow, SummaryRow
 
 __all__ = [
@@ -10,6 +17,8 @@ __all__ = [
     "SummaryRow",
     "json_elements",
     "json_text",
+    "json_text_elements",
+    "seconds_between",
     "utc_day",
     "utc_week",
 ]

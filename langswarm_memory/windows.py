@@ -33,9 +33,13 @@ def position(value: int | Message | None, what: str) -> int | None:
 
 
 def role_text(role: object) -> str:
-    """Return a role as stores keep it."""
+    """Return a role as stores keep it.
+
+    Raises:
+        InvalidInputError: No message can have it.
+    """
     found = coerce_role(role)
-    return found.value if isinstance(found, MessageRole) else found
+    return found.value if isinstance(found, MessageRole) else codec.check_id(found, "role")
 
 
 def from_whole_turn(messages: Sequence[Message]) -> list[Message]:

@@ -10,6 +10,7 @@ from ..interfaces.enums import MemoryBackendType
 from ..relational import RelationalBackend
 from ..repository.sql.postgres import PostgresDriver, PostgresOptions
 from ..repository.sql.repository import SQLRepository
+from ..repository.sql.urls import split_query
 from ..session import BaseMemorySession
 from ..settings import PostgresSettings
 
@@ -27,16 +28,17 @@ class PostgresBackend(RelationalBackend):
     kind = MemoryBackendType.POSTGRES
 
     def _build(self, settings: PostgresSettings) -> SQLRepository:
+        url, arguments = split_query(_url(settings))
         options = PostgresOptions(
-            url=_url(settings),
+            url=url,
             schema=settings.schema,
             pool_size=settings.max_size,
             pool_timeout_seconds=settings.pool_timeout,
             connect_timeout_seconds=settings.timeout,
             command_timeout_seconds=settings.command_timeout,
             statement_cache_size=settings.statement_cache_size,
-            server_settings=settings.server_settings,
-            ssl=settings.ssl,
+            server_settings={**arguments.get("server_settings", {}), **settings.server_settings},
+            ssl=arguments.get("ssl") if settings.ssl is None else settings.ssl,
             auto_migrate=settings.auto_migrate,
         )
         return SQLRepository(PostgresDriver(options, engine=settings.engine))
@@ -55,7 +57,7 @@ def _url(settings: PostgresSettings) -> URL:
     try:
         url = make_url(settings.url.replace("postgres://", "postgresql://", 1))
     except (ArgumentError, ValueError):
-        # ValueError: a port that is no number, such as the rest of a password with a bare colon in it. The text of SQLAlchemy's error quotes the URL, password included.
+        # The error's text quotes the URL, password included, or what was taken for the port: the rest of a password.
         raise MemoryConfigurationError("url is not a database URL", "postgres") from None
     if url.get_backend_name() != "postgresql":
         raise MemoryConfigurationError(f"url names {url.get_backend_name()}, not postgresql", "postgres")

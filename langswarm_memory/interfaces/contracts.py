@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from ..errors import UnsupportedOperationError
 from .enums import MemoryBackendType, SessionStatus
 from .message import Message
 from .records import ConversationSummary, MemoryUsage, SessionMetadata
@@ -205,10 +206,9 @@ class IMemoryProvider(ABC):
         """Return insights into a session."""
 
 
-class IMemoryMigrator(ABC):
-    """Moving data between systems."""
+class IMemoryMigrator(ABC):  # noqa: B024 - the documents derive from it and define only some of its methods
+    """Moving data between systems. A method that a subclass leaves out raises ``UnsupportedOperationError``."""
 
-    @abstractmethod
     async def migrate_from_v1(
         self,
         source_config: dict[str, Any],
@@ -216,15 +216,16 @@ class IMemoryMigrator(ABC):
         progress_callback: Callable[..., None] | None = None,
     ) -> dict[str, Any]:
         """Copy a V1 store into the target."""
+        raise UnsupportedOperationError(type(self).__name__, "migrate_from_v1")
 
-    @abstractmethod
     async def validate_migration(self, source_config: dict[str, Any], target_backend: IMemoryBackend) -> dict[str, Any]:
         """Report what a migration would do, without doing it."""
+        raise UnsupportedOperationError(type(self).__name__, "validate_migration")
 
-    @abstractmethod
     async def backup_data(self, backend: IMemoryBackend, backup_path: str) -> bool:
         """Write everything to a backup file."""
+        raise UnsupportedOperationError(type(self).__name__, "backup_data")
 
-    @abstractmethod
     async def restore_data(self, backend: IMemoryBackend, backup_path: str) -> bool:
         """Read a backup file back."""
+        raise UnsupportedOperationError(type(self).__name__, "restore_data")

@@ -95,6 +95,10 @@ class Message:
         """Position in the session, from 1, without gaps on SQL and Redis. None until read from a store."""
         return self._seq
 
+    def numbered(self, seq: int) -> Message:
+        """Return the message as a store of one's own hands it out: with its position in the session."""
+        return _rebuild({f.name: getattr(self, f.name) for f in _FIELDS}, seq)
+
     @property
     def id(self) -> str:
         """The same as ``message_id``."""

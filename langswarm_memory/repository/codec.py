@@ -12,18 +12,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..errors import ConflictError, InvalidInputError
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import MessageRole, SummaryType
 from ..interfaces.message import Message, coerce_role
-from ..interfaces.records import ConversationSummary, SessionMetadata
+from ..interfaces.records import ConversationSummary, SessionMetadata, coerce_status
 from ..interfaces.timestamps import Timestamp
 from .values import (
     MAX_ID_BYTES,
     MAX_INT,
     MAX_JSON_DEPTH,
+    MAX_TOKENS,
     check_id,
     check_json,
     check_optional_id,
     clean,
+    copy_json,
     dump_json,
     dump_verbatim,
     is_clean,
@@ -44,6 +46,8 @@ __all__ = [
     "check_optional_id",
     "check_replay",
     "clean",
+    "copy_json",
+    "copy_metadata",
     "encode_message",
     "encode_metadata",
     "encode_summary",
@@ -92,8 +96,8 @@ def encode_message(message: Message) -> MessageColumns:
     elif content is not None:
         text, blocks = _content_columns(message, exact)
     tokens = message.token_count
-    if type(tokens) is not int or not 0 <= tokens <= MAX_INT:
-        raise InvalidInputError("token_count must be an int from 0 to 2**63 - 1, or None")
+    if type(tokens) is not int or not 0 <= tokens <= MAX_TOKENS:
+        raise InvalidInputError("token_count must be an int from 0 to 2**31 - 1, or None")
     call_id, name, metadata = message.tool_call_id, message.name, message.metadata
     calls, function = message.tool_calls, message.function_call
     # Most messages have none of these; asking here rather than in the functions halves the time of encoding.
@@ -221,7 +225,7 @@ def encode_metadata(metadata: SessionMetadata) -> MetadataColumns:
         check_count(metadata.max_tokens, "max_tokens"),
         metadata.auto_summarize,
         check_count(metadata.summary_threshold, "summary_threshold", optional=False) or 1,
-        getattr(metadata.status, "value", metadata.status),
+        coerce_status(metadata.status).value,
         Timestamp.of(metadata.created_at).plain(),
         Timestamp.of(metadata.updated_at).plain(),
         None if metadata.expires_at is None else Timestamp.of(metadata.expires_at).plain(),
@@ -243,6 +247,12 @@ def check_count(value: object, what: str, *, optional: bool = True) -> int | Non
         kind = "a positive int" + (" or None" if optional else "")
         raise InvalidInputError(f"{what} must be {kind}, got {value if type(value) is int else type(value).__name__}")
     return value
+
+
+def copy_metadata(metadata: SessionMetadata) -> SessionMetadata:
+    """Return a copy of checked metadata, as a store would return it."""
+    values = {name: getattr(metadata, name) for name in SessionMetadata.__dataclass_fields__}
+    return SessionMetadata(**(values | {name: copy_json(values[name]) for name in ("tags", "properties")}))
 
 
 class SummaryColumns(NamedTuple):
@@ -273,6 +283,14 @@ def encode_summary(summary: ConversationSummary) -> SummaryColumns:
     text = _text_column(summary.summary, "summary", exact)
     if text is None:
         raise InvalidInputError("a summary needs text")
+    for name in ("message_count", "token_count", "first_seq", "last_seq"):
+        number = getattr(summary, name)
+        if number is None and name in ("first_seq", "last_seq"):
+            continue
+        if type(number) is not int or not 0 <= number <= MAX_INT:
+            raise InvalidInputError(f"{name} must be an int from 0 to 2**63 - 1")
+    if summary.summary_type not in list(SummaryType):
+        raise InvalidInputError("summary_type must be a SummaryType")
     return SummaryColumns(
         check_id(summary.session_id, "session_id"),
         check_id(summary.summary_id, "summary_id"),
@@ -284,14 +302,14 @@ def encode_summary(summary: ConversationSummary) -> SummaryColumns:
         summary.first_seq,
         summary.last_seq,
         _json_column(summary.key_topics, list, "key_topics", exact) if summary.key_topics else None,
-        summary.summary_type.value,
+        SummaryType(summary.summary_type).value,
         Timestamp.of(summary.created_at).plain(),
         dump_verbatim(exact),
     )
 
 
 def fingerprint(message: Message) -> str:
-    """Return a text that is equal for two messages of equal content.
+    """Return a text that is equal for two messages of equal content, and only for those.
 
     Role, content, calls, results, name and metadata count; timestamp and token count do not, because a
     message rebuilt for a retry gets new ones.
@@ -306,6 +324,7 @@ def fingerprint(message: Message) -> str:
             message.tool_calls,
             message.metadata or {},
         ],
+        ensure_ascii=False,  # escapes would make one character of two lone surrogates
         sort_keys=True,
     )
 

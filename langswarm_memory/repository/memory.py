@@ -6,7 +6,6 @@ as in every other store, so that nothing is accepted here that would fail there.
 
 from __future__ import annotations
 
-import copy
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -50,7 +49,7 @@ class _Session:
 
     def record(self) -> SessionRecord:
         return SessionRecord(
-            copy.deepcopy(self.metadata), self.revision, len(self.messages), self.tokens, self.last_seq
+            codec.copy_metadata(self.metadata), self.revision, len(self.messages), self.tokens, self.last_seq
         )
 
 
@@ -83,7 +82,7 @@ class InMemoryRepository:
         codec.encode_metadata(metadata)
         if metadata.session_id in self._sessions:
             raise SessionExistsError(metadata.session_id)
-        session = self._sessions[metadata.session_id] = _Session(copy.deepcopy(metadata))
+        session = self._sessions[metadata.session_id] = _Session(codec.copy_metadata(metadata))
         return session.record()
 
     async def fetch_session(self, session_id: str) -> SessionRecord | None:
@@ -97,7 +96,7 @@ class InMemoryRepository:
         session = self._get(metadata.session_id)
         if session.revision != expected_revision:
             raise ConflictError(f"session {metadata.session_id!r} was changed meanwhile", retryable=True)
-        session.metadata = copy.deepcopy(metadata)
+        session.metadata = codec.copy_metadata(metadata)
         session.revision += 1
         return session.record()
 
@@ -177,13 +176,13 @@ class InMemoryRepository:
     async def put_summary(self, summary: ConversationSummary) -> None:
         """Store or replace a summary."""
         row = codec.encode_summary(summary)
-        self._get(row.session_id).summaries[summary.summary_id] = copy.deepcopy(summary)
+        self._get(row.session_id).summaries[summary.summary_id] = _copy_summary(summary)
 
     async def list_summaries(self, session_id: str, *, limit: int | None = None) -> list[ConversationSummary]:
         """Return summaries, newest first."""
         summaries = list(self._get(session_id).summaries.values())
         summaries.sort(key=lambda summary: (summary.created_at, summary.summary_id), reverse=True)
-        return [copy.deepcopy(summary) for summary in summaries[:limit]]
+        return [_copy_summary(summary) for summary in summaries[:limit]]
 
     async def stats(self) -> StoreStats:
         """Count what is stored; the size is that of the text held, in characters."""
@@ -219,9 +218,9 @@ class InMemoryRepository:
             return None
         summaries = sorted(session.summaries.values(), key=lambda summary: (summary.created_at, summary.summary_id))
         return {
-            "metadata": copy.deepcopy(session.metadata),
+            "metadata": codec.copy_metadata(session.metadata),
             "messages": [_copy(message) for message in session.messages],
-            "summary": copy.deepcopy(summaries[-1]) if summaries else None,
+            "summary": _copy_summary(summaries[-1]) if summaries else None,
         }
 
     def import_session(self, session_id: str, data: dict[str, Any]) -> None:
@@ -238,10 +237,10 @@ class InMemoryRepository:
         if session_id not in self._sessions:
             if metadata is None:
                 raise SessionNotFoundError(session_id)
-            self._sessions[session_id] = _Session(copy.deepcopy(metadata))
+            self._sessions[session_id] = _Session(codec.copy_metadata(metadata))
         session = self._sessions[session_id]
         if metadata is not None:
-            session.metadata = copy.deepcopy(metadata)
+            session.metadata = codec.copy_metadata(metadata)
         if messages is not None:
             first = session.last_seq + 1
             session.last_seq += len(rows)
@@ -253,6 +252,7 @@ class InMemoryRepository:
             session.summaries[summary.summary_id] = replace(summary, session_id=session_id)
 
 
+_FIELDS = tuple(Message.__dataclass_fields__)
 _STRUCTURES = ("content", "metadata", "function_call", "tool_calls")
 
 
@@ -260,12 +260,14 @@ def _copy(message: Message) -> Message:
     twin = object.__new__(Message)
     twin.__dict__.update(message.__dict__)
     for name in _STRUCTURES:
-        value = twin.__dict__.get(name)
-        if value and not isinstance(value, str):
-            twin.__dict__[name] = copy.deepcopy(value)
-        elif isinstance(value, dict):
-            twin.__dict__[name] = {}  # an empty dict is shared otherwise
+        value = twin.__dict__[name]
+        if isinstance(value, list | dict):
+            twin.__dict__[name] = codec.copy_json(value)
     return twin
+
+
+def _copy_summary(summary: ConversationSummary) -> ConversationSummary:
+    return replace(summary, key_topics=list(summary.key_topics))
 
 
 def _sized(message: Message) -> Message:
@@ -273,9 +275,10 @@ def _sized(message: Message) -> Message:
 
 
 def _numbered(message: Message, seq: int) -> Message:
-    stored = _copy(message)
-    stored.__dict__["_seq"] = seq
-    return stored
+    plain = object.__new__(Message)
+    # By name: a message that was read from another store decodes its fields as they are asked for.
+    plain.__dict__.update({name: getattr(message, name) for name in _FIELDS}, _seq=seq)
+    return _copy(plain)
 
 
 def _wanted(message: Message, query: MessageQuery) -> bool:

@@ -20,8 +20,11 @@ MAX_JSON_DEPTH = 512
 
 _UNCLEAN = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED_NUL = "\\u0000"
+_NUL_IN_JSON = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # not the six characters that a text may hold
 _SCALARS = (str, int, float, bool, type(None))
 MAX_INT = 2**63 - 1
+MAX_TOKENS = 2**31 - 1
+"""Highest token count of a message. The sum of a session's counts must stay below 64 bits."""
 
 
 def is_clean(text: str) -> bool:
@@ -102,10 +105,10 @@ def dump_json(value: Any, where: str) -> tuple[str, bool]:
     except ValueError:
         pass  # NaN or Infinity, or an integer beyond Python's limit of digits: the exact form below tells which
     try:
-        exact = json.dumps(value)
+        exact = dump_exact(value)
     except ValueError as exc:
         raise InvalidInputError(f"{where} holds an integer of too many digits", suggestion="store it as text") from exc
-    text = _dumps(_clean_json(value))
+    text = _clean_json(exact)
     return text, text == exact
 
 
@@ -113,26 +116,30 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _clean_json(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, float):
-        return value if value - value == 0 else None  # NaN and the infinities
-    if isinstance(value, dict):
-        return {clean(key): _clean_json(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_clean_json(child) for child in value]
-    return value
+def dump_exact(value: Any) -> str:
+    """Return the one text of a JSON value: equal for equal values, different for 1, 1.0 and True.
+
+    Lone surrogates stay single code points: JSON's own escapes would join two of them.
+    """
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def copy_json(value: Any) -> Any:
+    """Return a copy of a JSON value, 512 levels deep included, where ``copy.deepcopy`` exceeds Python's stack."""
+    return json.loads(json.dumps(value, ensure_ascii=False))
+
+
+def _clean_json(exact: str) -> str:
+    # On the text rather than on the value: a walk through 512 levels would exceed Python's stack.
+    value = json.loads(clean(exact), parse_constant=lambda _name: None)  # NaN and the infinities
+    return _NUL_IN_JSON.sub("\\1\ufffd", _dumps(value))
 
 
 def dump_verbatim(values: dict[str, Any]) -> bytes | None:
-    """Return the exact form of some fields, or None for none.
-
-    Lone surrogates stay single code points (``surrogatepass``): JSON's own escapes would join two of them.
-    """
+    """Return the exact form of some fields, or None for none."""
     if not values:
         return None
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return dump_exact(values).encode("utf-8", "surrogatepass")
 
 
 def load_verbatim(data: bytes) -> dict[str, Any]:

@@ -98,8 +98,8 @@ def append_group() -> Executable:
     """Append many messages to many sessions in one statement (PostgreSQL).
 
     Messages come as arrays, one per column, with their place in their session's share; sessions come as arrays of ids,
-    counts, tokens and new expiries. Session rows are locked in the order of their ids, so that two groups cannot
-    deadlock. Returns (session_id, last_seq, message_count) per session that took its messages; a session that is
+    counts, tokens, new expiries and instants. Session rows are locked in the order of their ids, so that two groups
+    cannot deadlock. Returns (session_id, last_seq, message_count) per session that took its messages; a session that is
     missing or expired is not among them.
     """
     now = parameter("now", "updated_at", S)
@@ -110,8 +110,9 @@ def append_group() -> Executable:
             bindparam("counts", type_=ARRAY(BigInteger())),
             bindparam("tokens", type_=ARRAY(BigInteger())),
             bindparam("expiries", type_=ARRAY(S.c.expires_at.type)),
+            bindparam("nows", type_=ARRAY(S.c.updated_at.type)),
         )
-        .table_valued("session_id", "n", "tokens", "expires_at", name="needed")
+        .table_valued("session_id", "n", "tokens", "expires_at", "now", name="needed")
         .render_derived()
     )
     locked = (
@@ -124,7 +125,7 @@ def append_group() -> Executable:
     bumped = (
         update(S)
         .where(S.c.session_id == needed.c.session_id, S.c.session_id == locked.c.session_id)
-        .values(_bump(now, needed.c.n, needed.c.tokens, needed.c.expires_at))
+        .values(_bump(needed.c.now, needed.c.n, needed.c.tokens, needed.c.expires_at))
         .returning(S.c.session_id, S.c.last_seq, S.c.message_count, (S.c.last_seq - needed.c.n).label("base"))
         .cte("bumped")
     )

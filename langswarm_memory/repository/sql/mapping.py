@@ -50,6 +50,8 @@ def instant(value: Any) -> Timestamp | None:
         return None
     if isinstance(value, str):
         return Timestamp.fromisoformat(value).replace(tzinfo=UTC)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)  # asyncpg takes the first and the last instant there are for infinities
     return Timestamp.of(value)
 
 

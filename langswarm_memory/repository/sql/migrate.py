@@ -7,6 +7,10 @@ Alembic itself is imported only when there is something to migrate.
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.schema import CreateSchema
+from sqlalchemy.util import await_only
 
 from ...errors import MemoryConfigurationError, SchemaVersionError
 from .models import Base
@@ -127,7 +132,9 @@ def _create(connection: Connection, schema: str | None) -> None:
     if schema is not None and not inspector.has_schema(schema):
         # Asked for only where it is missing: even with IF NOT EXISTS it takes a right on the database.
         connection.execute(CreateSchema(schema))
-    versioned = VERSION_TABLE in inspector.get_table_names(schema=schema)  # migrated down to nothing
+    versioned = VERSION_TABLE in inspector.get_table_names(
+        schema=_place(connection, schema)
+    )  # migrated down to nothing
     connection = connection.execution_options(schema_translate_map={None: schema})
     # Without looking for them: a table of that name in another schema of the search path is not ours.
     Base.metadata.create_all(connection, checkfirst=False)
@@ -136,10 +143,17 @@ def _create(connection: Connection, schema: str | None) -> None:
     connection.execute(insert(_version).values(version_num=HEAD))
 
 
+def _place(connection: Connection, schema: str | None) -> str | None:
+    """Return the schema that new tables go to. Asked for none, SQLAlchemy would list the whole search path."""
+    if schema is None and connection.dialect.name == "postgresql":
+        return connection.scalar(select(func.current_schema()))
+    return schema
+
+
 def refuse_foreign_tables(connection: Connection, schema: str | None = None) -> None:
     """Raise ``MemoryConfigurationError`` when tables or views of somebody else's stand where ours would be made."""
-    inspector = inspect(connection)
-    tables = {*inspector.get_table_names(schema=schema), *inspector.get_view_names(schema=schema)}
+    inspector, place = inspect(connection), _place(connection, schema)
+    tables = {*inspector.get_table_names(schema=place), *inspector.get_view_names(schema=place)}
     taken = sorted(tables & {table.name for table in Base.metadata.sorted_tables})
     if taken:
         raise MemoryConfigurationError(
@@ -168,4 +182,24 @@ def upgrade(connection: Connection, revision: str = "head", *, schema: str | Non
         refuse_foreign_tables(connection, schema)
     config = alembic_config(schema=schema)
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    with _turn(connection):
+        command.upgrade(config, revision)
+
+
+_upgrading = threading.Lock()
+TURN_SECONDS = 0.02  # how often a coroutine looks whether its turn has come
+
+
+@contextmanager
+def _turn(connection: Connection) -> Iterator[None]:
+    """Let one thread or coroutine of the process migrate at a time: Alembic keeps what it does in global variables."""
+    if connection.dialect.is_async:
+        # Waiting for the lock would stop the loop, and with it the coroutine that holds the lock.
+        while not _upgrading.acquire(blocking=False):
+            await_only(asyncio.sleep(TURN_SECONDS))
+    else:
+        _upgrading.acquire()
+    try:
+        yield
+    finally:
+        _upgrading.release()

@@ -122,6 +122,8 @@ class PostgresDriver:
 
     async def open(self) -> None:
         """Connect and bring the schema up to date."""
+        if self._leases.is_open:
+            return
         options = self._options
 
         def prepare(connection: Connection) -> None:
@@ -133,8 +135,12 @@ class PostgresDriver:
                 await connection.execution_options(isolation_level="READ COMMITTED")
                 async with connection.begin():
                     await connection.run_sync(prepare)
-        except ERRORS as exc:
-            raise translate(self.name, "open", exc) from exc
+        except BaseException as exc:
+            if self._owns_engine:
+                await self._root.dispose()  # nobody closes what could not be opened
+            if isinstance(exc, ERRORS):
+                raise translate(self.name, "open", exc) from exc
+            raise
         self._leases.is_open = True
 
     async def close(self) -> None:
@@ -341,17 +347,20 @@ def _group_values(batches: list[Batch]) -> dict[str, Any]:
     counts: dict[str, int] = {}
     tokens: dict[str, int] = {}
     expiries: dict[str, datetime | None] = {}
+    nows: dict[str, datetime] = {}
     places: list[int] = []
     for batch in batches:
         session_id, before = batch.session_id, counts.get(batch.session_id, 0)
         counts[session_id] = before + len(batch.rows)
         tokens[session_id] = tokens.get(session_id, 0) + batch.tokens
         expiries[session_id] = batch.expires_at or expiries.get(session_id)
+        nows[session_id] = max(batch.now, nows.get(session_id, batch.now))
         places += range(before + 1, before + len(batch.rows) + 1)
     values["places"] = places
     values["ids"], values["counts"] = list(counts), list(counts.values())
     values["tokens"], values["expiries"] = list(tokens.values()), list(expiries.values())
-    values["now"] = max(batch.now for batch in batches)
+    values["nows"] = list(nows.values())
+    values["now"] = max(nows.values())  # a session that expires between two of them is left to the unit of work
     return values
 
 

@@ -30,7 +30,7 @@ from ..protocol import (
 )
 from . import statements, units
 from .driver import Batch, SQLDriver
-from .mapping import Row, messages_from_rows, record_from_row
+from .mapping import ROLE, Row, messages_from_rows, record_from_row
 from .statements import Statement
 
 # What query() lets through. A read-only transaction is not enough: PostgreSQL counts COPY TO PROGRAM as reading, and
@@ -83,7 +83,7 @@ class SQLRepository:
         """Store a new session."""
         columns = codec.encode_metadata(metadata)
         await self.driver.unit("insert_session", partial(units.insert_session, columns=columns), write=True)
-        return SessionRecord(_copy(metadata), 1, 0, 0, 0)
+        return SessionRecord(codec.copy_metadata(metadata), 1, 0, 0, 0)
 
     async def fetch_session(self, session_id: str) -> SessionRecord | None:
         """Return a session, or None: one statement."""
@@ -109,7 +109,7 @@ class SQLRepository:
         columns = codec.encode_metadata(metadata)
         work = partial(units.replace_session, columns=columns, expected_revision=expected_revision)
         revision, message_count, token_count, last_seq = await self.driver.unit("replace_session", work, write=True)
-        return SessionRecord(_copy(metadata), revision, message_count, token_count, last_seq)
+        return SessionRecord(codec.copy_metadata(metadata), revision, message_count, token_count, last_seq)
 
     async def list_sessions(self, query: SessionQuery) -> list[SessionRecord]:
         """Return a page: one statement."""
@@ -186,7 +186,8 @@ class SQLRepository:
             return []
         over, total = len(statements.MESSAGE_COLUMNS), len(statements.MESSAGE_COLUMNS) + 1
         fitting = [row for row in rows if row[over] is None or row[over] <= 0]
-        if len(fitting) < len(rows) or len(rows) == rows[0][total]:
+        others = sum(row[ROLE] not in query.keep_roles for row in rows)
+        if len(fitting) < len(rows) or len(rows) == rows[0][total] or others == query.limit:
             return messages_from_rows(fitting)
         return await self._read_longer(session_id, query, budget, messages_from_rows(fitting))
 
@@ -257,7 +258,3 @@ class SQLRepository:
     async def vacuum(self) -> None:
         """Give free space back."""
         await self.driver.vacuum()
-
-
-def _copy(metadata: SessionMetadata) -> SessionMetadata:
-    return SessionMetadata(**{name: getattr(metadata, name) for name in SessionMetadata.__dataclass_fields__})

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from ...errors import MemoryConfigurationError, NotConnectedError, QueryError
+from ...errors import MemoryConfigurationError, NotConnectedError, QueryError, StorageUnavailableError
 from ..protocol import Params
 from . import appends, statements
 from .driver import Batch, Reserved
@@ -150,7 +150,11 @@ class SQLiteDriver:
         if self._writer is not None:
             return
         if not self.in_memory:
-            os.makedirs(os.path.dirname(str(self.url.database)), exist_ok=True)
+            try:
+                os.makedirs(os.path.dirname(str(self.url.database)), exist_ok=True)
+            except OSError as exc:
+                hint = "the directory of db_path cannot be made"
+                raise StorageUnavailableError(self.name, "open", exc, hint) from exc
         writer = Lane("langswarm-sqlite-writer", self._lane_engine(begin="BEGIN IMMEDIATE"), threads=1, writer=self)
         try:
             await writer.run(self._prepare)
@@ -165,7 +169,7 @@ class SQLiteDriver:
             "langswarm-sqlite-reader",
             self._lane_engine(begin="BEGIN"),
             threads=self._options.readers,
-            on_connect=_only_read,
+            on_connect=_prepare_reader,
         )
 
     def _prepare(self, connection: Connection) -> None:
@@ -360,6 +364,8 @@ def _set_journal_mode(raw: sqlite3.Connection, mode: str, timeout: float) -> Non
         try:
             raw.execute(f"PRAGMA journal_mode={mode}").fetchall()
         except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                return  # it can still be read, in the mode it has; writing will say what is wrong
             if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(WAL_RETRY_SECONDS)
@@ -374,7 +380,13 @@ def _stored(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _only_read(raw: sqlite3.Connection) -> None:
+def _prepare_reader(raw: sqlite3.Connection) -> None:
+    def lower(value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    # SQLite's own knows the letters of ASCII only; a search ignores case in every alphabet.
+    raw.create_function("lower", 1, lower, deterministic=True)
+
     def authorize(action: int, *_names: Any) -> int:
         return sqlite3.SQLITE_OK if action in READ_ACTIONS else sqlite3.SQLITE_DENY
 

@@ -47,6 +47,7 @@ MESSAGE_COLUMNS: tuple[str, ...] = tuple(column.name for column in M.columns if 
 SESSION_COLUMNS: tuple[str, ...] = tuple(column.name for column in S.columns)
 """The fields of ``codec.MetadataColumns``, then revision, message_count, token_count, last_seq."""
 
+MAX_BUDGET = 2**60  # more tokens than a session holds; five times as many still fit 64 bits
 SPARE_ROWS = 16  # rows read beyond the estimate of a token window, so that uneven messages rarely need a second read
 
 
@@ -119,7 +120,7 @@ def message_values(session_id: str, query: MessageQuery, time: Callable[[datetim
         "before": query.before_seq,
         "since": None if query.since is None else time(query.since),
         "limit": query.limit,
-        "budget": query.max_tokens,
+        "budget": None if query.max_tokens is None else min(query.max_tokens, MAX_BUDGET),
     }
     for prefix, roles in (
         ("role", query.roles),
