@@ -144,5 +144,7 @@ def dump_verbatim(values: dict[str, Any]) -> bytes | None:
 
 def load_verbatim(data: bytes) -> dict[str, Any]:
     """Reverse :func:`dump_verbatim`."""
-    loaded: dict[str, Any] = json.loads(bytes(data).decode("utf-8", "surrogatepass"))
+    loaded = json.loads(bytes(data).decode("utf-8", "surrogatepass"))
+    if not isinstance(loaded, dict):
+        raise ValueError("verbatim values are a JSON object")
     return loaded

@@ -212,10 +212,13 @@ class ContentRules:
             summary = new_summary(name, created_at=instant)
             summary.start_time = summary.end_time = Timestamp.of(instant)
             await repository.put_summary(summary)
-        for summary in await repository.list_summaries("s"):
-            expected = Timestamp.of(INSTANTS[summary.summary_id]).isoformat()
-            times = (summary.created_at, summary.start_time, summary.end_time)
-            assert [time.isoformat() for time in times] == [expected] * 3
+        returned = {
+            summary.summary_id: [
+                time.isoformat() for time in (summary.created_at, summary.start_time, summary.end_time)
+            ]
+            for summary in await repository.list_summaries("s")
+        }
+        assert returned == {name: [Timestamp.of(instant).isoformat()] * 3 for name, instant in INSTANTS.items()}
 
     async def test_naive_time_in_a_call_means_local_time(self, repository: MemoryRepository) -> None:
         """As ``datetime.now()`` gives it, in `now` and in `since`."""

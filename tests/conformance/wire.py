@@ -108,7 +108,7 @@ class Relay:
             self.statements.append(body.rstrip(b"\x00").decode())
         elif kind == b"E":
             self.statements.append("")
-        if kind in (b"Q", b"S"):
+        if kind in (b"Q", b"S", b"H"):  # the client waits for the answer to Query, Sync and Flush
             self.round_trips += 1
 
 

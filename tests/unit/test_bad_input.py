@@ -1,4 +1,4 @@
-"""What callers should not send: a clear typed error that quotes nothing, or a lossless round trip. Nothing half-written."""
+"""What callers should not send: a clear error that quotes nothing, or a lossless round trip. Nothing half-written."""
 
 from __future__ import annotations
 

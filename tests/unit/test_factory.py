@@ -327,7 +327,7 @@ async def test_context_makes_a_session_and_finds_it_again() -> None:
 
 @pytest.mark.usefixtures("in_memory_global")
 async def test_error_inside_the_context_keeps_what_was_added() -> None:
-    with pytest.raises(RuntimeError, match="boom"):
+    with pytest.raises(RuntimeError, match="boom"):  # noqa: PT012 - the block is what is tested
         async with MemorySessionContext(session_id="s") as session:
             await session.add_message(Message("user", "hi"))
             raise RuntimeError("boom")

@@ -19,7 +19,6 @@ from ...interfaces.records import ConversationSummary, SessionMetadata
 from ...interfaces.timestamps import Timestamp
 from .. import codec
 from ..protocol import SessionRecord
-from .models import SummaryRow
 
 Row = Sequence[Any]
 
@@ -38,7 +37,7 @@ class lazy:
             return None
         try:
             value = self._decode(instance)
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             raise CorruptRecordError("sql", f"{instance.row_key()}.{self._name}", exc) from exc
         setattr(instance, self._name, value)
         return value
@@ -61,7 +60,7 @@ def sqlite_text(value: datetime) -> str:
 
 
 # Positions of the columns in a message row: statements.MESSAGE_COLUMNS.
-_SEQ, _ID, ROLE, _CONTENT, _TIME, TOKENS, _CALL, _NAME, _BLOCKS, _CALLS, _FUNCTION, _META, _EXACT = range(13)
+_SEQ, MESSAGE_ID, ROLE, _CONTENT, _TIME, TOKENS, _CALL, _NAME, _BLOCKS, _CALLS, _FUNCTION, _META, _EXACT = range(13)
 
 
 def _json(row: Row, index: int, name: str, empty: Any) -> Any:
@@ -131,7 +130,7 @@ class RowMessage(Message):
         """Set every attribute that needs no decoding and was not set by the caller meanwhile."""
         row = self._row
         role = row[ROLE]
-        values = {"message_id": row[_ID], "role": _role(role, role), "token_count": row[TOKENS]}
+        values = {"message_id": row[MESSAGE_ID], "role": _role(role, role), "token_count": row[TOKENS]}
         if row[_EXACT] is None:
             values["tool_call_id"] = row[_CALL]
             values["name"] = row[_NAME]
@@ -148,7 +147,7 @@ class RowMessage(Message):
 
     def row_key(self) -> str:
         """Name the record for an error."""
-        return f"message {self._row[_ID]!r}"
+        return f"message {self._row[MESSAGE_ID]!r}"
 
 
 RowMessage.__qualname__ = RowMessage.__name__ = "Message"  # what repr() shows
@@ -193,6 +192,7 @@ class RowMetadata(SessionMetadata):
     status = lazy(lambda self: SessionStatus(self._row[_STATUS]))
     created_at = lazy(lambda self: instant(self._row[_CREATED]))
     updated_at = lazy(lambda self: instant(self._row[_UPDATED]))
+    expires_at = lazy(lambda self: instant(self._row[_EXPIRES]))
     tags = lazy(lambda self: _session_json(self._row, _TAGS, "tags", list))
     properties = lazy(lambda self: _session_json(self._row, _PROPERTIES, "properties", dict))
 
@@ -218,27 +218,26 @@ def record_from_row(row: Row) -> SessionRecord:
     metadata.max_tokens = row[5]
     metadata.auto_summarize = bool(row[6])
     metadata.summary_threshold = row[7]
-    metadata.expires_at = instant(row[_EXPIRES])
     return SessionRecord(metadata, row[_REVISION], row[_COUNT], row[_S_TOKENS], row[_LAST])
 
 
-def summary_from_row(row: SummaryRow) -> ConversationSummary:
-    """Return the summary of a mapped row."""
+def summary_from_row(row: Any) -> ConversationSummary:
+    """Return the summary of a row that has the table's columns by name, times and JSON as the driver gives them."""
     try:
         exact = codec.load_verbatim(row.verbatim) if row.verbatim is not None else {}
+        topics = [] if row.key_topics is None else json.loads(row.key_topics)
+        times: dict[str, Any] = {name: instant(getattr(row, name)) for name in ("start_time", "end_time", "created_at")}
         return ConversationSummary(
             summary=exact.get("summary", row.summary),
             message_count=row.message_count,
-            start_time=row.start_time,
-            end_time=row.end_time,
-            key_topics=exact.get("key_topics", row.key_topics or []),
+            **times,
+            key_topics=exact.get("key_topics", topics),
             summary_id=row.summary_id,
-            created_at=row.created_at,
             session_id=row.session_id,
             token_count=row.token_count,
             summary_type=SummaryType(row.summary_type),
             first_seq=row.first_seq,
             last_seq=row.last_seq,
         )
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, RecursionError) as exc:
         raise CorruptRecordError("sql", f"summary {row.summary_id!r}", exc) from exc

@@ -24,13 +24,19 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from ...errors import MemoryConfigurationError, NotConnectedError, QueryError, StorageUnavailableError
+from ...errors import (
+    CorruptRecordError,
+    MemoryConfigurationError,
+    NotConnectedError,
+    QueryError,
+    StorageUnavailableError,
+)
 from ..protocol import Params
 from . import appends, statements
 from .driver import Batch, Reserved
 from .failures import DRIVER_ERRORS, query_failure, translate
 from .lanes import Lane
-from .mapping import ROLE, TOKENS, Row, sqlite_text
+from .mapping import MESSAGE_ID, ROLE, TOKENS, Row, sqlite_text
 from .migrate import prepare_schema
 from .statements import Statement
 
@@ -257,6 +263,8 @@ class SQLiteDriver:
             raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
             cursor, rows, left = raw.execute(statement.sql, args), [], budget
             for row in cursor:
+                if not isinstance(row[TOKENS], int):
+                    raise CorruptRecordError(self.name, f"message {row[MESSAGE_ID]!r}.token_count")
                 left -= row[TOKENS]
                 if left < 0 and row[ROLE] not in keep_roles:
                     break
@@ -387,7 +395,10 @@ def _prepare_reader(raw: sqlite3.Connection) -> None:
     # SQLite's own knows the letters of ASCII only; a search ignores case in every alphabet.
     raw.create_function("lower", 1, lower, deterministic=True)
 
-    def authorize(action: int, *_names: Any) -> int:
-        return sqlite3.SQLITE_OK if action in READ_ACTIONS else sqlite3.SQLITE_DENY
+    def authorize(action: int, name: str | None, *_more: Any) -> int:
+        # SQLite asks for this when it first meets a virtual table, such as json_each; query_only refuses it in earnest.
+        declares = action == sqlite3.SQLITE_UPDATE and name == "sqlite_master"
+        return sqlite3.SQLITE_OK if declares or action in READ_ACTIONS else sqlite3.SQLITE_DENY
 
+    raw.execute("PRAGMA query_only=ON")
     raw.set_authorizer(authorize)

@@ -23,9 +23,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
-from ...errors import ConflictError, SessionExistsError, SessionExpiredError, SessionNotFoundError
+from ...errors import ConflictError, CorruptRecordError, SessionExistsError, SessionExpiredError, SessionNotFoundError
 from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary
 from .. import codec
@@ -33,9 +33,9 @@ from ..protocol import Appended, SearchHit, StoreStats
 from .driver import Batch
 from .failures import is_unique_violation
 from .mapping import message_from_row, summary_from_row
-from .models import MessageRow, SessionRow, SummaryRow
+from .models import MessageRow, SessionRow
 from .statements import MESSAGE_COLUMNS, SUMMARIES, M, S
-from .types import JsonText
+from .types import JsonText, UTCDateTime
 
 ID_PAGE = 500  # ids per IN list; SQLite before 3.32 allows 999 parameters in all
 
@@ -94,9 +94,16 @@ def replace_session(db: Session, columns: codec.MetadataColumns, expected_revisi
     return tuple(row)
 
 
+_STATE = (SessionRow.expires_at, SessionRow.message_count, SessionRow.token_count, SessionRow.last_seq)
+
+
 def _require(db: Session, session_id: str, *, lock: bool = False) -> SessionRow:
-    statement = select(SessionRow).where(SessionRow.session_id == session_id)
-    row = db.scalars(statement.with_for_update() if lock else statement).one_or_none()
+    # Nothing else is loaded: a session whose tags cannot be decoded can still be emptied and deleted.
+    statement = select(SessionRow).options(load_only(*_STATE)).where(SessionRow.session_id == session_id)
+    try:
+        row = db.scalars(statement.with_for_update() if lock else statement).one_or_none()
+    except ValueError as exc:
+        raise CorruptRecordError("sql", f"session {session_id!r}.expires_at", exc) from exc
     if row is None:
         raise SessionNotFoundError(session_id)
     return row
@@ -187,15 +194,20 @@ def put_summary(db: Session, summary: ConversationSummary) -> None:
     db.execute(insert(SUMMARIES).values(_undecoded(columns._asdict())))
 
 
+_DECODED = (JsonText, UTCDateTime)
+
+
 def list_summaries(db: Session, session_id: str, limit: int | None) -> list[ConversationSummary]:
     """Read summaries, newest first."""
+    # As the driver gives them: decoded here, a summary that cannot be decoded can be named.
+    plain = [type_coerce(c, Text()).label(c.name) if isinstance(c.type, _DECODED) else c for c in SUMMARIES.columns]
     statement = (
-        select(SummaryRow)
-        .where(SummaryRow.session_id == session_id)
-        .order_by(SummaryRow.created_at.desc(), SummaryRow.summary_id.desc())
+        select(*plain)
+        .where(SUMMARIES.c.session_id == session_id)
+        .order_by(SUMMARIES.c.created_at.desc(), SUMMARIES.c.summary_id.desc())
         .limit(limit)
     )
-    rows = db.scalars(statement).all()
+    rows = db.execute(statement).all()
     if not rows:
         _require(db, session_id)
     return [summary_from_row(row) for row in rows]
