@@ -150,7 +150,7 @@ class BaseMemoryBackend(IMemoryBackend):
             raise NotConnectedError("the backend was disconnected", suggestion="call connect() first")
         if self._connected:
             return
-        if self._connecting is None:
+        if self._connecting is None or self._connecting.done():  # done: the one that failed after it was abandoned
             self._connecting = asyncio.ensure_future(self._open())
         opening = self._connecting
         try:

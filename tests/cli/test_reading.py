@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Here
+from tests.cli.commands import Ended, Here
 from tests.importing.conversations import ORDER, SUPPORT, WEATHER, as_lines, conversations_of, write
+from tests.sql.databases import Database
 
 IDS = ["travel-shimanami-2025", "sales-analysis-may-2025", "order-support-tw48213"]  # newest first
 
 
-def ids(ended: object) -> list[str]:
-    return [session["session_id"] for session in ended.json]  # type: ignore[attr-defined]
+def ids(ended: Ended) -> list[str]:
+    return [session["session_id"] for session in ended.json]
 
 
 # --- sessions ------------------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def test_health_of_a_database_that_answers(filled: Here) -> None:
     assert (ended.json["status"], ended.json["message_count"]) == ("healthy", 61)
 
 
-def test_health_of_a_database_without_schema(database: object, command: Here) -> None:
+def test_health_of_a_database_without_schema(command: Here) -> None:
     ended = command.attempt("health", "--json")
     assert (ended.code, ended.json["status"]) == (1, "unhealthy")
 
@@ -196,8 +197,6 @@ def test_reading_makes_no_database(on_file: Here, arguments: list[str], tmp_path
 
 @pytest.mark.parametrize("arguments", [["sessions"], ["show", "x"], ["stats"], ["query", "SELECT 1"], ["health"]])
 def test_reading_makes_no_tables(arguments: list[str], postgres_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from tests.sql.databases import Database
-
     ended = Here(capsys, ("--url", postgres_url)).attempt(*arguments)
     assert (ended.code, "langswarm-memory db upgrade" in ended.err) == (1, True)
     assert Database("postgres", postgres_url).tables() == set()

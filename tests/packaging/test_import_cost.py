@@ -26,18 +26,14 @@ HEAVY = (
 
 
 def in_new_interpreter(program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True)
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def loaded_by_import() -> list[str]:
     return list(
-        json.loads(
-            in_new_interpreter("import json, sys, langswarm_memory; print(json.dumps(sorted(sys.modules)))")
-        )
+        json.loads(in_new_interpreter("import json, sys, langswarm_memory; print(json.dumps(sorted(sys.modules)))"))
     )
 
 

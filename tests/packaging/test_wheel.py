@@ -104,18 +104,14 @@ def test_wheel_holds_nothing_beside_the_package(wheel_names: set[str]) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"langswarm_memory"}
 
 
-@pytest.mark.parametrize(
-    "name", ["alembic.ini", "alembic/env.py", "tests/conftest.py", "LICENSE", "README.md"]
-)
+@pytest.mark.parametrize("name", ["alembic.ini", "alembic/env.py", "tests/conftest.py", "LICENSE", "README.md"])
 def test_sdist_holds(distributions: Distributions, name: str) -> None:
     with tarfile.open(distributions.sdist) as archive:
         assert any(member.partition("/")[2] == name for member in archive.getnames())
 
 
 def test_installed_package_is_not_the_checkout(installed: Installation) -> None:
-    file = run(
-        [installed.python, "-c", "import langswarm_memory as m; print(m.__file__)"], cwd=installed.folder
-    )
+    file = run([installed.python, "-c", "import langswarm_memory as m; print(m.__file__)"], cwd=installed.folder)
     assert Path(file.strip()).is_relative_to(installed.python.parents[1])
 
 

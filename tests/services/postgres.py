@@ -142,9 +142,7 @@ class PostgresServer:
             which took 0.23 s on a disk and 0.02 s in memory.
     """
 
-    def __init__(
-        self, binaries: Path, settings: Mapping[str, str] | None = None, *, on_disk: bool = False
-    ) -> None:
+    def __init__(self, binaries: Path, settings: Mapping[str, str] | None = None, *, on_disk: bool = False) -> None:
         self._binaries = binaries
         self._settings = {**DEFAULT_SETTINGS, **DURABILITY_OFF, **(settings or {})}
         self._account = Account.needed()
@@ -312,9 +310,7 @@ class PostgresServer:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise PostgresServerError(
-                    f"postgres ended with code {process.returncode}\n{self._log_tail()}"
-                )
+                raise PostgresServerError(f"postgres ended with code {process.returncode}\n{self._log_tail()}")
             try:
                 lines = status.read_text().splitlines()
             except FileNotFoundError:

@@ -84,9 +84,7 @@ def test_own_server_has_pgvector(postgres_to_break: postgres.PostgresServer) -> 
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_restart_keeps_url_and_data(
-    postgres_to_break: postgres.PostgresServer, mode: postgres.StopMode
-) -> None:
+def test_restart_keeps_url_and_data(postgres_to_break: postgres.PostgresServer, mode: postgres.StopMode) -> None:
     url = postgres_to_break.url
     postgres.execute(url, f"CREATE TABLE kept_{mode} AS SELECT 7 AS n")
     postgres_to_break.restart(mode)

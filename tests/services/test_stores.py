@@ -42,9 +42,7 @@ def test_missing_server_skips_with_its_remedy(config: pytest.Config) -> None:
         stores.missing_server(config, "postgres", "run: the command")
 
 
-def test_missing_server_fails_where_the_option_names_it(
-    config: pytest.Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_server_fails_where_the_option_names_it(config: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config.option, "require_stores", "postgres")
     with pytest.raises(pytest.fail.Exception, match="run: the command"):
         stores.missing_server(config, "postgres", "run: the command")

@@ -6,11 +6,13 @@ connections stay checked out between calls, each with its prepared statements.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from ...errors import MissingDependencyError, NotConnectedError
 from .failures import is_connection_loss
@@ -55,13 +57,36 @@ class Leases:
     def __init__(self, engine: AsyncEngine, *, keep: int, transactional: bool) -> None:
         self._engine, self._keep, self._transactional = engine, keep, transactional
         self._idle: list[Lease] = []
+        self._borrowers = 0
         self.is_open = False
 
     async def close(self) -> None:
         """Give every connection at hand back to the pool."""
         self.is_open = False
+        await self._clear()
+
+    async def _clear(self) -> None:
         while self._idle:
             await self._idle.pop().pooled.close()
+
+    async def make_room(self) -> None:
+        """Before taking a connection from the pool: give one at hand back to it if it has no other."""
+        if self._idle and self._exhausted():
+            await self._idle.pop().pooled.close()
+
+    @asynccontextmanager
+    async def all_in_pool(self) -> AsyncIterator[None]:
+        """Keep none at hand meanwhile: a caller's own session takes a connection from the pool when it likes."""
+        self._borrowers += 1
+        try:
+            await self._clear()
+            yield
+        finally:
+            self._borrowers -= 1
+
+    def _exhausted(self) -> bool:
+        pool = self._engine.pool
+        return isinstance(pool, QueuePool) and pool.checkedout() >= pool.size()
 
     async def take(self) -> Lease:
         """Return a connection that was alive when last seen, opening one if none is at hand."""
@@ -87,7 +112,7 @@ class Leases:
         """Take a connection back: keep it at hand, return it to the pool, or drop it when it is dead."""
         if lease.raw.is_closed():
             await self._drop(lease)
-        elif self.is_open and len(self._idle) < self._keep:
+        elif self.is_open and len(self._idle) < self._keep and not self._borrowers and not self._exhausted():
             self._idle.append(lease)
         else:
             await lease.pooled.close()

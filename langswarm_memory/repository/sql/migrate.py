@@ -8,6 +8,7 @@ Alembic itself is imported only when there is something to migrate.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,14 @@ def current_revision(connection: Connection, schema: str | None = None) -> str |
     version = _version if schema is None else _version.to_metadata(MetaData(), schema=schema)
     revision: str | None = connection.scalar(select(version.c.version_num))
     return revision
+
+
+def is_current(raw: sqlite3.Connection) -> bool:
+    """Return whether a SQLite database has the schema of this version; waits for no writer."""
+    try:
+        return raw.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [(HEAD,)]
+    except sqlite3.OperationalError:
+        return False  # no such table; any other reason is met again by whoever prepares the schema
 
 
 def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, schema: str | None = None) -> None:

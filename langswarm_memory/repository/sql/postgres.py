@@ -260,6 +260,7 @@ class PostgresDriver:
 
     async def _unit(self, work: Callable[[Session], T]) -> T:
         for last_try in (False, True):
+            await self._leases.make_room()
             async with AsyncSession(self.engine, expire_on_commit=False) as db, db.begin():
                 try:
                     return await db.run_sync(work)
@@ -273,7 +274,7 @@ class PostgresDriver:
     @asynccontextmanager
     async def orm(self, *, write: bool) -> AsyncIterator[AsyncSession]:
         """Yield a session; with `write`, in a transaction that commits at the end."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as db:
+        async with self._leases.all_in_pool(), AsyncSession(self.engine, expire_on_commit=False) as db:
             if not write:
                 yield db
                 return
@@ -283,6 +284,7 @@ class PostgresDriver:
     async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """Run a caller's SQL in a read-only transaction, with the schema first in the search path."""
         try:
+            await self._leases.make_room()
             async with self._root.connect() as connection:
                 await connection.execute(text("SET TRANSACTION READ ONLY"))
                 if self._options.schema:
@@ -312,6 +314,7 @@ class PostgresDriver:
     async def vacuum(self) -> None:
         """Run VACUUM (ANALYZE) on the tables."""
         try:
+            await self._leases.make_room()
             async with self._root.connect() as connection:
                 autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 for table in Base.metadata.sorted_tables:

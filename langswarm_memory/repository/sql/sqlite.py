@@ -37,7 +37,7 @@ from .driver import Batch, Reserved
 from .failures import DRIVER_ERRORS, query_failure, translate
 from .lanes import Lane
 from .mapping import MESSAGE_ID, ROLE, TOKENS, Row, sqlite_text
-from .migrate import prepare_schema
+from .migrate import is_current, prepare_schema
 from .statements import Statement
 
 T = TypeVar("T")
@@ -185,10 +185,11 @@ class SQLiteDriver:
             raw.execute(f"PRAGMA auto_vacuum={options.auto_vacuum}")  # heeded only before the first table
         if not self.in_memory:
             _set_journal_mode(raw, options.journal_mode, options.busy_timeout_seconds)
-        # A migration may rebuild a table; dropping the old copy would cascade to the rows that point at it.
-        raw.execute("PRAGMA foreign_keys=OFF")
-        with connection.begin():
-            prepare_schema(connection, self.name, auto_migrate=options.auto_migrate)
+        if not is_current(raw):
+            # A migration may rebuild a table; dropping the old copy would cascade to the rows that point at it.
+            raw.execute("PRAGMA foreign_keys=OFF")
+            with connection.begin():
+                prepare_schema(connection, self.name, auto_migrate=options.auto_migrate)
         for pragma in self._pragmas():
             raw.execute(pragma)
 
