@@ -155,7 +155,8 @@ class BackendSessionRules:
             ]
             by_cursor = []
             cursor = None
-            while page := await manager.list_user_sessions("user", limit=3, after=cursor):
+            for _ in range(3):
+                page = await manager.list_user_sessions("user", limit=3, after=cursor)
                 by_cursor += [metadata.session_id for metadata in page]
                 cursor = page[-1]
             assert by_offset == by_cursor == expected

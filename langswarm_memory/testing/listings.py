@@ -88,9 +88,12 @@ class ListingRules:
             await repository.insert_session(new_session(f"s{number}", number // 4))
         paged: list[str] = []
         cursor = None
-        while page := await repository.list_sessions(SessionQuery(limit=3, after=cursor)):
+        for size in (3, 3, 3, 2):
+            page = await repository.list_sessions(SessionQuery(limit=3, after=cursor))
+            assert len(page) == size
             paged += [record.metadata.session_id for record in page]
             cursor = (page[-1].metadata.created_at, page[-1].metadata.session_id)
+        assert await repository.list_sessions(SessionQuery(limit=3, after=cursor)) == []
         assert paged == await listed(repository)
         assert len(paged) == 11
 

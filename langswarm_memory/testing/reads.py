@@ -9,7 +9,18 @@ import pytest
 
 from ..interfaces.message import Message
 from ..repository.protocol import MemoryRepository, MessageQuery, OpenAndRead
-from .samples import MICROSECOND, at, exact_message, fetch, filled, new_message, new_messages, new_session, read_ids
+from .samples import (
+    MICROSECOND,
+    at,
+    exact_message,
+    fetch,
+    filled,
+    new_message,
+    new_messages,
+    new_session,
+    read,
+    read_ids,
+)
 
 MAX_INT = 2**63 - 1
 SYSTEM = frozenset({"system", "developer"})
@@ -73,20 +84,26 @@ class ReadRules:
         await filled(repository, new_messages(10))
         seen: list[str] = []
         last = 0
-        while page := await repository.read_messages("s", MessageQuery(after_seq=last, newest_first=False, limit=3)):
+        for size in (3, 3, 3, 1):
+            page = await read(repository, after_seq=last, newest_first=False, limit=3)
+            assert len(page) == size
             seen += [message.message_id for message in page]
             last = page[-1].seq or 0
         assert seen == ids(*range(1, 11))
+        assert await read(repository, after_seq=last, newest_first=False, limit=3) == []
 
     async def test_pages_backward_are_the_whole_history(self, repository: MemoryRepository) -> None:
         """With the newest of what is left on each page, oldest first."""
         await filled(repository, new_messages(10))
         seen: list[str] = []
         first = MAX_INT
-        while page := await repository.read_messages("s", MessageQuery(before_seq=first, limit=4)):
+        for size in (4, 4, 2):
+            page = await read(repository, before_seq=first, limit=4)
+            assert len(page) == size
             seen = [message.message_id for message in page] + seen
             first = page[0].seq or 0
         assert seen == ids(*range(1, 11))
+        assert await read(repository, before_seq=first, limit=4) == []
 
     async def test_since_is_inclusive_to_the_microsecond(self, repository: MemoryRepository) -> None:
         """The message of that instant is among them."""

@@ -146,7 +146,8 @@ class ListsSummariesOldestFirst(InMemoryRepository):
 
 class SearchesForAnyWord(InMemoryRepository):
     async def search_text(self, words: Sequence[str], **options: Any) -> list[SearchHit]:
-        return [hit for word in words for hit in await super().search_text([word], **options)]
+        each = [await InMemoryRepository.search_text(self, [word], **options) for word in words]
+        return [hit for hits in each for hit in hits]
 
 
 BROKEN: list[tuple[type[InMemoryRepository], str, dict[str, Any]]] = [
@@ -172,13 +173,11 @@ BROKEN: list[tuple[type[InMemoryRepository], str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("store", "rule", "case"), BROKEN, ids=[f"{store.__name__} {rule}" for store, rule, _ in BROKEN]
-)
+@pytest.mark.parametrize(("store", "rule", "case"), BROKEN)
 async def test_store_that_breaks_a_rule_fails_its_test(
     store: type[InMemoryRepository], rule: str, case: dict[str, Any]
 ) -> None:
     test = getattr(RepositoryConformance(), f"test_{rule}")
     await test(InMemoryRepository(), **case)  # which a sound store passes
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        await asyncio.wait_for(test(store(), **case), 10)
+        await test(store(), **case)

@@ -69,6 +69,13 @@ class Leases:
         while self._idle:
             await self._idle.pop().pooled.close()
 
+    def forget(self) -> None:
+        """Let go of the connections at hand without closing them: their event loop is closed."""
+        for lease in self._idle:
+            if lease.pooled.sync_connection is not None:
+                lease.pooled.sync_connection.detach()  # else the pool would try to close it, and log that it cannot
+        self._idle.clear()
+
     async def make_room(self) -> None:
         """Before taking a connection from the pool: give one at hand back to it if it has no other."""
         if self._idle and self._exhausted():

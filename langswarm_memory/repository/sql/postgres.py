@@ -93,6 +93,7 @@ class PostgresDriver:
         self._queue: deque[tuple[Batch, asyncio.Future[Reserved | None]]] = deque()
         self._appending = False
         self._draining: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def _connect_args(self) -> dict[str, Any]:
         options = self._options
@@ -122,6 +123,7 @@ class PostgresDriver:
 
     async def open(self) -> None:
         """Connect and bring the schema up to date."""
+        self._move(asyncio.get_running_loop())
         if self._leases.is_open:
             return
         options = self._options
@@ -145,6 +147,7 @@ class PostgresDriver:
 
     async def close(self) -> None:
         """Finish queued appends, then close every connection."""
+        self._move(asyncio.get_running_loop())
         self._leases.is_open = False
         if self._draining is not None:
             await asyncio.wait([self._draining])
@@ -152,12 +155,31 @@ class PostgresDriver:
         if self._owns_engine:
             await self._root.dispose()
 
+    def _enter(self) -> None:
+        """Raise unless the database is open; what everything that uses a connection does first."""
+        if not self._leases.is_open:
+            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        self._move(asyncio.get_running_loop())
+
+    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is loop:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            raise NotConnectedError(
+                "the backend is in use in another event loop", suggestion="give each event loop a backend of its own"
+            )
+        # A script that calls asyncio.run() twice: what belongs to a closed loop can be neither used nor closed.
+        self._leases.forget()
+        if self._owns_engine:
+            self._root.sync_engine.dispose(close=False)
+        self._queue.clear()
+        self._appending, self._draining, self._loop = False, None, loop
+
     # --- appending ---------------------------------------------------------------------------------------------
 
     async def append(self, batch: Batch) -> Reserved | None:
         """Queue a batch for the next statement and wait until it is committed."""
-        if not self._leases.is_open:
-            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        self._enter()
         if not self._appending:
             # Alone: no task, no future. What arrives meanwhile queues up and is taken by a task afterwards.
             self._appending = True
@@ -238,6 +260,7 @@ class PostgresDriver:
 
     async def fetch(self, operation: str, statement: Statement, args: Sequence[Any]) -> list[Row]:
         """Run a SELECT."""
+        self._enter()
         try:
             return await self._leases.fetch(statement.sql, args)
         except ERRORS as exc:
@@ -251,8 +274,7 @@ class PostgresDriver:
 
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work in one transaction, to its end even when the caller is cancelled."""
-        if not self._leases.is_open:
-            raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        self._enter()
         try:
             return await settle(self._unit(work))
         except ERRORS as exc:
@@ -274,6 +296,7 @@ class PostgresDriver:
     @asynccontextmanager
     async def orm(self, *, write: bool) -> AsyncIterator[AsyncSession]:
         """Yield a session; with `write`, in a transaction that commits at the end."""
+        self._enter()
         async with self._leases.all_in_pool(), AsyncSession(self.engine, expire_on_commit=False) as db:
             if not write:
                 yield db
@@ -283,6 +306,7 @@ class PostgresDriver:
 
     async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """Run a caller's SQL in a read-only transaction, with the schema first in the search path."""
+        self._enter()
         try:
             await self._leases.make_room()
             async with self._root.connect() as connection:
@@ -302,6 +326,7 @@ class PostgresDriver:
 
     async def size_bytes(self) -> int:
         """Return the bytes of the tables with their indexes and TOAST."""
+        self._enter()
         names = [self._table_name(table) for table in Base.metadata.sorted_tables]
         sql = (
             "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0)::bigint FROM unnest($1::text[]) AS name"
@@ -313,6 +338,7 @@ class PostgresDriver:
 
     async def vacuum(self) -> None:
         """Run VACUUM (ANALYZE) on the tables."""
+        self._enter()
         try:
             await self._leases.make_room()
             async with self._root.connect() as connection:

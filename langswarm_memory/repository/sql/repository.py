@@ -186,8 +186,9 @@ class SQLRepository:
             return []
         over, total = len(statements.MESSAGE_COLUMNS), len(statements.MESSAGE_COLUMNS) + 1
         fitting = [row for row in rows if row[over] is None or row[over] <= 0]
-        others = sum(row[ROLE] not in query.keep_roles for row in rows)
-        if len(fitting) < len(rows) or len(rows) == rows[0][total] or others == query.limit:
+        if len(fitting) < len(rows) or len(rows) == rows[0][total]:
+            return messages_from_rows(fitting)
+        if query.limit is not None and sum(row[ROLE] not in query.keep_roles for row in rows) == query.limit:
             return messages_from_rows(fitting)
         return await self._read_longer(session_id, query, budget, messages_from_rows(fitting))
 
