@@ -12,6 +12,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MARK := @printf '\n== %s\n'
 
+# Test processes. Most tests wait for a disk, a server or another process, so more than there are processors.
+JOBS ?= 3
+# The order of sets in the names of tests must be the same in every process.
+PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest
+
 # Arguments for pytest and the benchmarks, for example: make pytest ARGS="-k append"
 ARGS ?=
 # A file of conversations for the demo.
@@ -85,13 +90,13 @@ test: $(VENV)/.dev
 	run style $(BIN)/ruff check .; \
 	run format $(BIN)/ruff format --check .; \
 	run types $(BIN)/mypy; \
-	run tests $(BIN)/python -m pytest $(REQUIRE); \
+	run tests env $(PYTEST) -q -n $(JOBS) $(REQUIRE); \
 	echo; \
 	if [ -n "$$failed" ]; then echo "make test: FAILED:$$failed"; exit 1; fi; \
 	echo 'make test: style, format, types and tests all passed'
 
 pytest: $(VENV)/.dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

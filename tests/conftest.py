@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties.append(("store", store))
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's: absent where the tests run in one process
+def pytest_testnodedown(node: Any, error: object) -> None:
+    config: pytest.Config = node.config
+    config.stash[stores.SERVERS].update(getattr(node, "workeroutput", {}).get("servers", {}))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # a process of several: the table is made where they come together
+        session.config.workeroutput["servers"] = dict(session.config.stash[stores.SERVERS])
+        return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.exitstatus != pytest.ExitCode.OK or session.config.option.collectonly or reporter is None:
         return

@@ -70,9 +70,9 @@ async def test_messages_move_between_stores_without_loss(
     messages = list(each(VALUES, lambda value: {"metadata": {"key": value}, "name": "n", "content": [value]}).values())
     before = [exact_message(message) for message in messages]
     async with (
-        opened(STORES[store](request, tmp_path)()) as relational,
         opened(InMemoryBackend()) as first,
         opened(InMemoryBackend()) as last,
+        opened(STORES[store](request, tmp_path)()) as relational,  # innermost: each watches every pool until it ends
     ):
         await filled(first, messages)
         await filled(relational, await read(first))

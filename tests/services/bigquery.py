@@ -1,0 +1,105 @@
+"""A BigQuery emulator on loopback: the REST interface and GoogleSQL, translated for an embedded database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+from uuid import uuid4
+
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.bigquery import Client
+
+from tests.services.recipes import BIGQUERY
+from tests.services.server import Server
+
+ENDPOINT_VARIABLE = "LANGSWARM_TEST_BIGQUERY_ENDPOINT"
+PROJECT_VARIABLE = "LANGSWARM_TEST_BIGQUERY_PROJECT"
+PROJECT = "langswarm-test"
+
+
+@dataclass(frozen=True, slots=True)
+class BigQueryService:
+    """A BigQuery, or what speaks its protocol, that answers at an endpoint, whoever runs it."""
+
+    endpoint: str
+    project: str = PROJECT
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client for looking into the server from a test."""
+        client = Client(
+            project=self.project,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            client_options={"api_endpoint": self.endpoint},
+        )
+        try:
+            yield client
+        finally:
+            client.close()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def fresh_dataset(self) -> Iterator[str]:
+        """Yield the name of a dataset that does not exist yet, and delete it."""
+        name = f"test_{uuid4().hex}"
+        try:
+            yield name
+        finally:
+            with self.client() as client:
+                client.delete_dataset(name, delete_contents=True, not_found_ok=True)
+
+
+def service_from_environment() -> BigQueryService | None:
+    """Return the server that the environment names, or None."""
+    endpoint = os.environ.get(ENDPOINT_VARIABLE)
+    return BigQueryService(endpoint, os.environ.get(PROJECT_VARIABLE, PROJECT)) if endpoint else None
+
+
+class BigQueryServer(Server):
+    """An emulator of our own, with an empty project."""
+
+    name: ClassVar[str] = "bigquery"
+    port_count: ClassVar[int] = 2
+
+    @property
+    def service(self) -> BigQueryService:
+        """The server as a service."""
+        return BigQueryService(self.url)
+
+    @property
+    def url(self) -> str:
+        """The endpoint, to be given to the client as `api_endpoint`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def version(self) -> str:
+        """The version that was brought: the emulator does not tell its own."""
+        installed = BIGQUERY.installed()
+        return installed.version if installed else BIGQUERY.version
+
+    def _prepare(self) -> None:
+        (self.folder / "data").mkdir()
+
+    def _launch(self) -> None:
+        port, grpc_port = self._ports
+        self._spawn(
+            [
+                *(BIGQUERY.folder / "venv/bin/local-bigquery", "serve", "--host", "127.0.0.1", "--port", str(port)),
+                *("--grpc-port", str(grpc_port), "--project", PROJECT, "--data-dir", self.folder / "data"),
+            ],
+            self._answers,
+            environment={"HOME": str(BIGQUERY.folder / "home")},  # there lie the extensions of its database
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/bigquery/v2/projects/{PROJECT}/datasets", timeout=5):
+                return True
+        except HTTPError:
+            return True
+        except (URLError, OSError):
+            return False
