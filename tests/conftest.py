@@ -33,8 +33,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's: absent where the tests run in one process
 def pytest_testnodedown(node: Any, error: object) -> None:
-    config: pytest.Config = node.config
-    config.stash[stores.SERVERS].update(getattr(node, "workeroutput", {}).get("servers", {}))
+    servers = node.config.stash[stores.SERVERS]
+    servers.update(getattr(node, "workeroutput", {}).get("servers", {}))
 
 
 @pytest.hookimpl(tryfirst=True)
