@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 SWEEP_PAGE = 500  # sessions deleted per statement while cleaning up
 DEGRADED_MS = 1_000.0  # a ping slower than this is "degraded"
+MAX_SEARCH_WORDS = 100  # SQLite takes expressions 1,000 levels deep, and each word is a few
+MAX_SEARCH_LENGTH = 10_000  # SQLite takes patterns of 50,000 bytes
 INSERT_TRIES = 3  # times a session is inserted again after an expired one of its id was removed
 
 
@@ -277,6 +279,8 @@ class BaseMemoryBackend(IMemoryBackend):
         expired = wanted == SessionStatus.EXPIRED
         if isinstance(after, SessionMetadata):
             after = (after.created_at, after.session_id)
+        elif after is not None and not (isinstance(after, tuple) and len(after) == 2):
+            raise InvalidInputError("after is a session's metadata, or its (created_at, session_id)")
         query = SessionQuery(
             user_id=codec.check_optional_id(user_id, "user_id"),
             agent_id=codec.check_optional_id(agent_id, "agent_id"),
@@ -328,29 +332,33 @@ class BaseMemoryBackend(IMemoryBackend):
     # --- search ------------------------------------------------------------------------------------------------
 
     async def search_messages(
-        self, query: str, session_id: str | None = None, limit: int = 10, *, user_id: str | None = None
+        self, query: str, session_id: str | None = None, limit: int | None = 10, *, user_id: str | None = None
     ) -> list[Message]:
         """Return messages whose text holds every word of `query`, in any order and case, newest first.
 
         Args:
             query: Words, separated by white space.
             session_id: Only in this session.
-            limit: At most so many.
+            limit: At most so many. None: all.
             user_id: Only in this user's sessions.
 
         Raises:
-            InvalidInputError: No words.
+            InvalidInputError: No words, or more than MAX_SEARCH_WORDS or MAX_SEARCH_LENGTH.
             UnsupportedOperationError: The store has no text search and no session was named.
         """
         if not isinstance(query, str) or not query.split():
             raise InvalidInputError("a search needs at least one word")
-        words, count = query.split(), check_limit(limit) or 0
+        words, count = query.split(), check_limit(limit)
+        if len(query) > MAX_SEARCH_LENGTH or len(words) > MAX_SEARCH_WORDS:
+            raise InvalidInputError(f"a search takes {MAX_SEARCH_WORDS} words, {MAX_SEARCH_LENGTH} characters in all")
+        codec.check_optional_id(user_id, "user_id")
         if any(not codec.is_clean(word) for word in words):
             return []
         repository = self.repository
         if isinstance(repository, TextSearch):
             sessions = None if session_id is None else [codec.check_id(session_id, "session_id")]
-            hits = await self.perform(repository.search_text, words, session_ids=sessions, user_id=user_id, limit=count)
+            most = codec.MAX_INT if count is None else count
+            hits = await self.perform(repository.search_text, words, session_ids=sessions, user_id=user_id, limit=most)
             return [hit.message for hit in hits]
         if session_id is None:
             raise UnsupportedOperationError(repository.name, "text search", "name a session to search in")

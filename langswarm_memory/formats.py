@@ -61,7 +61,11 @@ def to_openai(message: Message) -> dict[str, Any]:
     if not isinstance(note, dict):
         return plain
     extra = note.get("extra") or {}
+    if not isinstance(extra, dict):
+        return plain
     keys = note.get("keys") or [*plain, *extra]
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        return plain
     data: dict[str, Any] = {}
     for key in keys:
         if key in extra:

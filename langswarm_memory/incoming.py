@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 from .errors import InvalidInputError
@@ -19,6 +20,8 @@ def counted(message: Message, count: Callable[[Message], int]) -> Message:
     if message.token_count is not None:
         return message
     codec.check_content(message)
+    if type(message) is not Message:
+        message = copy.copy(message)  # a plain one: what was read from a store decodes its row only as it is used
     twin = object.__new__(Message)
     twin.__dict__.update(message.__dict__)
     twin.token_count = count(message)

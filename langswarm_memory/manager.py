@@ -17,10 +17,13 @@ from .errors import (
     SessionOwnershipError,
     UnsupportedOperationError,
 )
+from .incoming import counted
 from .interfaces.contracts import IMemoryBackend, IMemoryManager, IMemorySession
 from .interfaces.enums import MessageRole, SessionStatus
 from .interfaces.message import Message, new_id
-from .interfaces.records import METADATA_ALIASES, METADATA_FIELDS, MemoryUsage, SessionMetadata
+from .interfaces.records import METADATA_ALIASES, METADATA_FIELDS, MemoryUsage, SessionMetadata, merged_properties
+from .repository import codec
+from .tokens import estimate_tokens
 
 logger = logging.getLogger("langswarm_memory")
 
@@ -64,7 +67,7 @@ class MemoryManager(IMemoryManager):
             MemoryBackendError: The store cannot be opened.
         """
         await self._backend.connect()
-        if self._auto_cleanup and self._cleaner is None:
+        if self._auto_cleanup and (self._cleaner is None or self._cleaner.done()):
             self._cleaner = asyncio.create_task(self._clean())
         return self
 
@@ -163,7 +166,7 @@ class MemoryManager(IMemoryManager):
                 values["max_messages"] = default
         metadata = SessionMetadata(session_id, user_id=self._user(user_id), agent_id=agent_id, **values)
         if extra:
-            metadata.properties = {**metadata.properties, **extra}
+            metadata.properties = merged_properties(metadata.properties, extra)
         return metadata
 
     async def get_session(self, session_id: str) -> IMemorySession | None:
@@ -264,8 +267,9 @@ class MemoryManager(IMemoryManager):
 
     async def add_message(self, session_id: str, role: MessageRole | str, content: Any, **fields: Any) -> Message:
         """Append a message made of the given parts to a session, made now if there is none; return the message."""
-        session = await self.get_or_create_session(session_id)
         message = Message(role=role, content=content, **fields)
+        codec.encode_message(counted(message, estimate_tokens))  # refused before a session is made for it
+        session = await self.get_or_create_session(session_id)
         await session.add_message(message)
         return message
 
@@ -274,7 +278,7 @@ class MemoryManager(IMemoryManager):
         session = await self.get_session(session_id)
         return [] if session is None else await session.get_messages()
 
-    async def search_messages(self, query: str, session_id: str | None = None, limit: int = 10) -> list[Message]:
+    async def search_messages(self, query: str, session_id: str | None = None, limit: int | None = 10) -> list[Message]:
         """Return messages that hold every word of `query`, newest first, of the confined user's sessions or of all."""
         backend = self._full("text search")
         if self._owner is not None and session_id is not None and await self.get_session(session_id) is None:

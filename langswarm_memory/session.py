@@ -17,10 +17,11 @@ from .interfaces.records import (
     ConversationSummary,
     SessionMetadata,
     coerce_status,
+    merged_properties,
 )
 from .interfaces.timestamps import Timestamp
 from .repository.protocol import Appended, MessageQuery, SessionRecord
-from .windows import check_limit, from_whole_turn, position, role_text
+from .windows import check_limit, from_whole_turn, position, role_texts
 
 if TYPE_CHECKING:
     from .backend import BaseMemoryBackend
@@ -106,6 +107,8 @@ class BaseMemorySession(IMemorySession):
         Raises:
             As :meth:`add_message`.
         """
+        if not isinstance(messages, Iterable):
+            raise InvalidInputError(f"add_messages takes messages, got {type(messages).__name__}")
         given = list(messages)
         if not given:
             return []
@@ -174,7 +177,7 @@ class BaseMemorySession(IMemorySession):
             limit: At most so many, the newest; with `after`, the oldest. 0: none.
             include_system: Whether system messages are among them. A datetime here is taken as `since`.
             since: Only messages with this timestamp or a later one. Naive means local time.
-            roles: Only messages of these roles.
+            roles: Only messages of these roles, or of this one.
             full_history: Whether messages outside the window count.
             after: Page forward: only messages behind this one (a message or its seq). Implies `full_history`.
             before: Page backward: only messages in front of this one. Implies `full_history`.
@@ -191,7 +194,7 @@ class BaseMemorySession(IMemorySession):
             after_seq=position(after, "after"),
             before_seq=position(before, "before"),
             since=None if since is None else Timestamp.of(since),
-            roles=None if roles is None else frozenset(role_text(role) for role in roles),
+            roles=role_texts(roles),
             exclude_roles=NO_ROLES if include_system else SYSTEM_ROLES,
             keep_roles=SYSTEM_ROLES
             if include_system and bound is not None and (limit is None or limit > bound)
@@ -280,7 +283,7 @@ class BaseMemorySession(IMemorySession):
         head = next((i for i, message in enumerate(messages) if message.role not in SYSTEM_ROLES), len(messages))
         return [*messages[:head], note, *messages[head:]]
 
-    async def search_messages(self, query: str, limit: int = 10) -> list[Message]:
+    async def search_messages(self, query: str, limit: int | None = 10) -> list[Message]:
         """Return messages of this session that hold every word of `query`, newest first."""
         return await self._backend.search_messages(query, session_id=self._id, limit=limit)
 
@@ -387,11 +390,11 @@ def _changed(metadata: SessionMetadata, changes: dict[str, Any]) -> SessionMetad
     for name, value in changes.items():
         name = METADATA_ALIASES.get(name, name)
         if name in ("metadata", "custom_metadata"):
-            extra.update(value or {})
+            extra = merged_properties(extra, value)
         elif name in METADATA_FIELDS:
             values[name] = coerce_status(value) if name == "status" else value
         else:
             extra[name] = value
     if extra:
-        values["properties"] = {**values["properties"], **extra}
+        values["properties"] = merged_properties(values["properties"], extra)
     return SessionMetadata(**values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .errors import InvalidInputError
 from .interfaces.enums import MessageRole
@@ -40,6 +40,21 @@ def role_text(role: object) -> str:
     """
     found = coerce_role(role)
     return found.value if isinstance(found, MessageRole) else codec.check_id(found, "role")
+
+
+def role_texts(roles: object) -> frozenset[str] | None:
+    """Return the roles to read, given as several or as one; None for all.
+
+    Raises:
+        InvalidInputError: No roles, or one that no message can have.
+    """
+    if roles is None:
+        return None
+    if isinstance(roles, str):
+        return frozenset({role_text(roles)})
+    if not isinstance(roles, Iterable):
+        raise InvalidInputError(f"roles takes roles, got {type(roles).__name__}")
+    return frozenset(role_text(role) for role in roles)
 
 
 def from_whole_turn(messages: Sequence[Message]) -> list[Message]:

@@ -40,7 +40,8 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):  # a process of several: the table is made where they come together
-        session.config.workeroutput["servers"] = dict(session.config.stash[stores.SERVERS])
+        servers = session.config.stash[stores.SERVERS]
+        session.config.workeroutput["servers"] = dict(servers)
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.exitstatus != pytest.ExitCode.OK or session.config.option.collectonly or reporter is None:

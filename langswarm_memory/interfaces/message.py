@@ -155,6 +155,8 @@ class Message:
         if isinstance(given.get("timestamp"), str):
             given["timestamp"] = Timestamp.parse(given["timestamp"])
         extra = {key: value for key, value in data.items() if key not in known}
+        if not isinstance(given.get("metadata", {}), dict):
+            raise InvalidInputError("the metadata of a message is a JSON object")
         if extra:
             given["metadata"] = {**extra, **given.get("metadata", {})}
         return cls(**given)

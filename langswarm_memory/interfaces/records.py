@@ -90,9 +90,8 @@ class SessionMetadata:
         self.expires_at = None if expires_at is None else Timestamp.of(expires_at)
         self.tags = [] if tags is None else tags
         self.properties = {} if properties is None else properties
-        for extra in (metadata, custom_metadata):
-            if extra:
-                self.properties = {**self.properties, **extra}
+        if metadata is not None or custom_metadata is not None:
+            self.properties = merged_properties(self.properties, metadata, custom_metadata)
 
     @property
     def auto_summarize_threshold(self) -> int:
@@ -137,6 +136,20 @@ def _rebuild_metadata(values: dict[str, Any]) -> SessionMetadata:
     metadata = object.__new__(SessionMetadata)
     metadata.__dict__.update(values)
     return metadata
+
+
+def merged_properties(*parts: Any) -> dict[str, Any]:
+    """Return the properties in all of these, the later ones winning; None counts as empty.
+
+    Raises:
+        InvalidInputError: One of them is no dict.
+    """
+    merged: dict[str, Any] = {}
+    for part in parts:
+        if part is not None and not isinstance(part, dict):
+            raise InvalidInputError(f"properties and metadata are dicts, got {type(part).__name__}")
+        merged.update(part or {})
+    return merged
 
 
 def coerce_status(status: object) -> SessionStatus:

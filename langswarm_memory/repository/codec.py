@@ -314,19 +314,20 @@ def fingerprint(message: Message) -> str:
     Role, content, calls, results, name and metadata count; timestamp and token count do not, because a
     message rebuilt for a retry gets new ones.
     """
-    return json.dumps(
-        [
-            message.role,
-            message.content,
-            message.name,
-            message.tool_call_id,
-            message.function_call,
-            message.tool_calls,
-            message.metadata or {},
-        ],
-        ensure_ascii=False,  # escapes would make one character of two lone surrogates
-        sort_keys=True,
-    )
+    values = [
+        message.role,
+        message.content,
+        message.name,
+        message.tool_call_id,
+        message.function_call,
+        message.tool_calls,
+        message.metadata or {},
+    ]
+    try:
+        # Not escaped: escapes would make one character of two lone surrogates.
+        return json.dumps(values, ensure_ascii=False, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidInputError(f"message {message.message_id!r} holds what JSON cannot carry") from exc
 
 
 def check_replay(session_id: str, given: Message, stored: Message) -> None:

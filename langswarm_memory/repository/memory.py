@@ -225,14 +225,22 @@ class InMemoryRepository:
 
     def import_session(self, session_id: str, data: dict[str, Any]) -> None:
         """Replace the parts of a session that `data` names; keys as in :meth:`export_session`."""
+        if not isinstance(data, dict):
+            raise InvalidInputError(f"session data is a dict, got {type(data).__name__}")
         unknown = set(data) - {"metadata", "messages", "summary"}
         if unknown:
             raise InvalidInputError(f"unknown keys {sorted(map(str, unknown))}; use metadata, messages, summary")
         metadata, messages, summary = data.get("metadata"), data.get("messages"), data.get("summary")
+        if not isinstance(messages or [], list):
+            raise InvalidInputError(f"messages must be a list, got {type(messages).__name__}")
         rows = [codec.encode_message(_sized(message)) for message in messages or ()]
+        if len({row.message_id for row in rows}) < len(rows):
+            raise InvalidInputError("messages holds an id twice")
         if metadata is not None and codec.encode_metadata(metadata).session_id != session_id:
             raise InvalidInputError("metadata.session_id is not the session's id")
         if summary is not None:
+            if not isinstance(summary, ConversationSummary):
+                raise InvalidInputError(f"a ConversationSummary is needed, got {type(summary).__name__}")
             codec.encode_summary(replace(summary, session_id=session_id))
         if session_id not in self._sessions:
             if metadata is None:
@@ -271,7 +279,10 @@ def _copy_summary(summary: ConversationSummary) -> ConversationSummary:
 
 
 def _sized(message: Message) -> Message:
-    return message if message.token_count is not None else replace(message, token_count=estimate_tokens(message))
+    if not isinstance(message, Message) or message.token_count is not None:
+        return message
+    codec.check_content(message)
+    return replace(message, token_count=estimate_tokens(message))
 
 
 def _numbered(message: Message, seq: int) -> Message:

@@ -18,6 +18,7 @@ from langswarm_memory import (
     import_conversations,
 )
 from langswarm_memory.backend import BaseMemoryBackend
+from langswarm_memory.conversations import read_conversations
 from langswarm_memory.importing import BATCH
 from tests.importing.conversations import (
     COLLECTED,
@@ -169,6 +170,16 @@ async def test_session_of_the_application_is_a_conflict(memory: BaseMemoryBacken
     (failure,) = (await do(memory, COLLECTED[:1], tmp_path)).failures
     assert isinstance(failure.error, ConflictError)
     assert exact(await stored(memory, "order")) == exact([{"role": "user", "content": "mine"}])
+
+
+async def test_foreign_message_between_those_of_the_file_is_a_conflict(
+    memory: BaseMemoryBackend, tmp_path: Path
+) -> None:
+    (conversation,) = read_conversations(write(tmp_path, as_array(COLLECTED[:1])))
+    session: Any = await MemoryManager(memory).create_session("order")
+    await session.add_messages([Message("user", "mine"), *conversation.messages])
+    (failure,) = (await do(memory, COLLECTED[:1], tmp_path)).failures
+    assert isinstance(failure.error, ConflictError)
 
 
 async def test_store_that_deletes_overflow_is_left_alone_the_second_time(tmp_path: Path) -> None:

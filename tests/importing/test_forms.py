@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -263,6 +264,20 @@ async def times_of(backend: BaseMemoryBackend, value: Any, folder: Path) -> tupl
 async def test_message_has_its_own_time(memory: BaseMemoryBackend, given: Any, key: str, tmp_path: Path) -> None:
     value = {"messages": [{"role": "user", "content": "x", key: given}]}
     assert await times_of(memory, value, tmp_path) == ("2025-07-08T10:00:00+00:00", ["2025-07-08T10:00:00+00:00"])
+
+
+async def test_time_without_offset_is_utc(
+    memory: BaseMemoryBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        value = {"messages": [{"role": "user", "content": "x", "timestamp": "2025-07-08T10:00:00"}]}
+        _created, (found,) = await times_of(memory, value, tmp_path)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == "2025-07-08T10:00:00+00:00"
 
 
 async def test_messages_without_time_follow_by_microseconds(memory: BaseMemoryBackend, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from langswarm_memory import (
     import_conversations,
 )
 from langswarm_memory.backend import BaseMemoryBackend
+from langswarm_memory.conversations import read_conversations
 from langswarm_memory.interfaces import IMemoryBackend
 from tests.importing.conversations import COLLECTED, ORDER, WEATHER, as_array, as_lines, everything, exact, write
 
@@ -48,7 +49,7 @@ UNREADABLE: dict[str, tuple[str | bytes, str]] = {
     "a broken message line": ('{"role": "user"}\n{"role":\n', "(line 2)"),
     "nested too deep": ("[" * 100_000, "nested too deep"),
     "a huge integer": ('[{"messages": [], "n": ' + "9" * 5_000 + "}]", "too many digits"),
-    "numbers in a list": ("[1, 2, 3]", "holds no conversations"),
+    "numbers in a list": ("[11, 22, 33]", "holds no conversations"),
     "an object of another shape": ('{"choices": [{"message": {"role": "user"}}]}', "holds no conversations"),
     "objects of another shape": ('[{"text": "a"}, {"text": "b"}]', "holds no conversations"),
     "messages that are none": ('{"messages": ["a", "b"]}', "holds no conversations"),
@@ -171,6 +172,13 @@ async def test_wrong_conversation_stays_out_as_a_whole(
 ) -> None:
     await import_conversations(memory, write(tmp_path, as_array([value, *COLLECTED])))
     assert exact(dict(sorted((await everything(memory)).items()))) == exact({"order": ORDER, "weather": WEATHER})
+
+
+@pytest.mark.parametrize(("value", "message"), WRONG.values(), ids=WRONG)
+def test_reading_raises_what_importing_reports(value: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        list(read_conversations(write(tmp_path, as_lines([*COLLECTED, value]))))
+    assert message in str(caught.value)
 
 
 async def test_failure_names_the_session(memory: BaseMemoryBackend, tmp_path: Path) -> None:

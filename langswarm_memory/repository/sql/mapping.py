@@ -118,13 +118,12 @@ class RowMessage(Message):
     tool_call_id = lazy(_text(_CALL, "tool_call_id"))
     name = lazy(_text(_NAME, "name"))
 
-    _row: Row
+    _row: Row = ()  # empty in what dataclasses.replace() made of a message
 
     @property
     def seq(self) -> int | None:
         """Position in the session."""
-        seq: int = self._row[_SEQ]
-        return seq
+        return self._row[_SEQ] if self._row else None
 
     def load(self) -> None:
         """Set every attribute that needs no decoding and was not set by the caller meanwhile."""

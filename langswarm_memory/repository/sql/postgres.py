@@ -205,6 +205,9 @@ class PostgresDriver:
         try:
             while self._queue:
                 await self._commit(self._gather())
+                # Writers that were just answered append again at once. Without this turn of the loop the first of them
+                # would find the queue empty and pay for a transaction of its own.
+                await asyncio.sleep(0)
         finally:
             self._next()
 
