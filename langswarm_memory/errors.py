@@ -57,6 +57,16 @@ class LangSwarmMemoryError(Exception):
         text = " ".join(part for part in parts if part)
         return f"{text}; {self.suggestion}" if self.suggestion else text
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by calling the class with `args`, as exceptions do: every class takes arguments of its own.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def _rebuild(cls: type[LangSwarmMemoryError], args: tuple[Any, ...]) -> LangSwarmMemoryError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
+
 
 class MemoryConfigurationError(LangSwarmMemoryError, ValueError):
     """A setting is missing, unknown or out of range. Raised at construction, never during I/O.
