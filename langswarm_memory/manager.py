@@ -72,7 +72,9 @@ class MemoryManager(IMemoryManager):
         return self
 
     async def stop(self) -> None:
-        """End the clean-up and disconnect. Idempotent."""
+        """End the clean-up and disconnect. Idempotent. A confined manager leaves both to the one it came from."""
+        if self._owner is not None:
+            return
         cleaner, self._cleaner = self._cleaner, None
         if cleaner is not None:
             cleaner.cancel()
@@ -114,6 +116,7 @@ class MemoryManager(IMemoryManager):
         """
         if not isinstance(user_id, str) or not user_id:
             raise InvalidInputError("for_user needs a user id")
+        self._user(user_id)
         confined = MemoryManager(self._backend, auto_cleanup=False)
         confined._owner = user_id
         return confined

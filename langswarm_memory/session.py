@@ -279,9 +279,11 @@ class BaseMemorySession(IMemorySession):
         left = max_tokens - (note.token_count or 0)
         if left <= 0:
             return messages
-        messages = await self.get_recent_context(left)
-        head = next((i for i, message in enumerate(messages) if message.role not in SYSTEM_ROLES), len(messages))
-        return [*messages[:head], note, *messages[head:]]
+        shorter = await self.get_recent_context(left)
+        head = next((i for i, message in enumerate(shorter) if message.role not in SYSTEM_ROLES), None)
+        if head is None:
+            return messages  # the summary would leave no room for the conversation itself
+        return [*shorter[:head], note, *shorter[head:]]
 
     async def search_messages(self, query: str, limit: int | None = 10) -> list[Message]:
         """Return messages of this session that hold every word of `query`, newest first."""

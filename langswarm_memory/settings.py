@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
@@ -92,8 +93,8 @@ class SQLiteSettings(BackendSettings):
     def __post_init__(self) -> None:
         BackendSettings.__post_init__(self)
         _set(self, "db_path", sqlite_path(self.db_path))
-        require(bool(self.db_path), "db_path must not be empty")
-        mode = (self.journal_mode or ("WAL" if self.enable_wal else "DELETE")).upper()
+        require(bool(self.db_path) and "\x00" not in self.db_path, "db_path must not be empty, nor hold NUL")
+        mode = str(self.journal_mode or ("WAL" if self.enable_wal else "DELETE")).upper()
         require(mode in JOURNAL_MODES, f"journal_mode must be one of {', '.join(JOURNAL_MODES)}")
         _set(self, "journal_mode", mode)
         _set(self, "synchronous", str(self.synchronous).upper())
@@ -173,6 +174,9 @@ class PostgresSettings(BackendSettings):
 
     def __post_init__(self) -> None:
         BackendSettings.__post_init__(self)
+        for name in ("host", "database", "user", "password"):
+            require(isinstance(getattr(self, name), str), f"{name} must be text")
+        require(self.url is None or isinstance(self.url, str), "url must be text")
         require(_is_int(self.port, 1, 65_535), "port must be an int from 1 to 65,535")
         require(_is_int(self.min_size, 0), "min_size must be an int from 0")
         require(_is_int(self.max_size, 1), "max_size must be an int from 1")
@@ -188,8 +192,14 @@ class PostgresSettings(BackendSettings):
             "table_prefix is not supported; keep the tables in a schema of their own: schema=...",
         )
         require(
-            self.schema is None or (isinstance(self.schema, str) and 0 < len(self.schema) <= 63),
+            self.schema is None
+            or (isinstance(self.schema, str) and 0 < len(self.schema) <= 63 and "\x00" not in self.schema),
             "schema must be a name of 1 to 63 characters",
+        )
+        given = self.server_settings
+        require(
+            isinstance(given, Mapping) and all(isinstance(text, str) for item in given.items() for text in item),
+            "server_settings must be a mapping of names to text",
         )
 
 
@@ -213,7 +223,9 @@ def _is_number(value: object, low: float) -> bool:
 
 def sqlite_path(value: object) -> str:
     """Return the path in a plain path or a ``sqlite:///`` URL (three slashes: relative; four: absolute)."""
-    text = str(value) if value is not None else ""
+    if not isinstance(value, str | os.PathLike):
+        raise MemoryConfigurationError(f"a path is needed, got {type(value).__name__}")
+    text = str(value)
     scheme, mark, rest = text.partition("://")
     if not mark or scheme.split("+")[0] != "sqlite":
         return text
@@ -232,7 +244,7 @@ def load_settings(cls: type[S], config: Mapping[str, Any] | str | None = None, *
     Args:
         cls: Which settings.
         config: A mapping, or the store's address as text.
-        **options: Explicit options. None counts as not given where the default is not None.
+        **options: Explicit options. None counts as not given where an option cannot be None.
 
     Raises:
         MemoryConfigurationError: An unknown option (the nearest known one is named), an option given twice under two
@@ -253,7 +265,7 @@ def load_settings(cls: type[S], config: Mapping[str, Any] | str | None = None, *
             if name in spelled and source[spelled[name]] != value:
                 raise MemoryConfigurationError(f"{spelled[name]!r} and {option!r} are the same option, given twice")
             spelled[name] = option
-            if value is None and known[name].default is not None:
+            if value is None and known[name].default is not None and "None" not in str(known[name].type):
                 continue
             given[name] = value
     return cls(**given)

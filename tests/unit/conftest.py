@@ -30,6 +30,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         made = PostgresBackend(request.getfixturevalue("shared_postgres_url"))
     async with made:
         yield made
+        await made.connect()  # the test may have disconnected it
         while page := await made.list_sessions():
             for metadata in page:
                 await made.delete_session(metadata.session_id)
