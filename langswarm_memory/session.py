@@ -259,6 +259,8 @@ class BaseMemorySession(IMemorySession):
             max_tokens: Budget in model tokens, the summary's included.
             include_summaries: Whether the newest summary stands, as a system message, for messages that are cut.
         """
+        if check_limit(max_tokens, "max_tokens") is None:
+            raise InvalidInputError("max_tokens must be an int from 0")
         messages = await self.get_recent_context(max_tokens)
         first = next((message for message in messages if message.role not in SYSTEM_ROLES), None)
         if not include_summaries or first is None or first.seq in (None, 1):

@@ -52,6 +52,7 @@ ON_SESSION: dict[str, Callable[[BaseMemorySession], Awaitable[Any]]] = {
     "page of nothing": lambda s: anext(s.iter_messages(page_size=0)),
     "page of a text": lambda s: anext(s.iter_messages(page_size="5")),  # type: ignore[arg-type]
     "context of a text": lambda s: s.get_conversation_context("8000"),  # type: ignore[arg-type]
+    "context without a budget": lambda s: s.get_conversation_context(None),  # type: ignore[arg-type]
     "context of a negative budget": lambda s: s.get_recent_messages(-1),
     "updates of an int": lambda s: s.update_metadata(5),  # type: ignore[arg-type]
     "updates with an int as key": lambda s: s.update_metadata({1: 2}),  # type: ignore[dict-item]
