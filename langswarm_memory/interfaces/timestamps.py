@@ -55,9 +55,7 @@ class Timestamp(datetime):
 
     def plain(self) -> datetime:
         """Return the same instant as an ordinary aware datetime, which drivers compare and encode faster."""
-        return datetime(
-            self.year, self.month, self.day, self.hour, self.minute, self.second, self.microsecond, UTC, fold=self.fold
-        )
+        return datetime.combine(self, self.time(), UTC)
 
     def __lt__(self, other: datetime) -> bool:  # type: ignore[override]
         return super().__lt__(_aware(other))

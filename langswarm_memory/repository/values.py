@@ -31,7 +31,13 @@ def is_clean(text: str) -> bool:
     """Return whether every database can hold the text: no NUL, no lone surrogates."""
     if text.isascii():
         return "\x00" not in text
-    return _UNCLEAN.search(text) is None
+    if "\x00" in text:
+        return False
+    try:
+        text.encode()  # refuses lone surrogates, in a fraction of the time of a search for them
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def clean(text: str) -> str:

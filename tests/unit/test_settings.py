@@ -254,7 +254,7 @@ def test_in_memory_refuses_what_it_has_not(option: str) -> None:
         InMemoryBackend(**{option: 5})
 
 
-@pytest.mark.parametrize("config", [5, True, ["a"], b"memory.db", object()], ids=repr)
+@pytest.mark.parametrize("config", [5, True, ["a"], b"memory.db", object()], ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("kind", [InMemoryBackend, SQLiteBackend, PostgresBackend])
 def test_configuration_that_is_none_is_refused(kind: type[BaseMemoryBackend], config: Any) -> None:
     with pytest.raises(MemoryConfigurationError):

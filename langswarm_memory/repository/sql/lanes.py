@@ -156,11 +156,8 @@ class Lane:
         """Return the batches that wait already, and the first other job behind them."""
         assert first.batch is not None
         group, count, size = [first], len(first.batch.rows), first.batch.size()
-        while count < GROUP_MESSAGES and size < GROUP_BYTES:
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                break
+        while count < GROUP_MESSAGES and size < GROUP_BYTES and not self._queue.empty():
+            job = self._queue.get()  # at once: nobody else takes from the writer's queue
             if job is None:
                 self._queue.put(None)  # the end comes after this group
                 break
@@ -194,6 +191,10 @@ class Lane:
 
 
 def _deliver(outcomes: list[Outcome]) -> None:
+    if len(outcomes) == 1:
+        with contextlib.suppress(RuntimeError):  # as below
+            outcomes[0][0].loop.call_soon_threadsafe(_resolve, outcomes)
+        return
     by_loop: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
     for outcome in outcomes:
         by_loop.setdefault(outcome[0].loop, []).append(outcome)

@@ -8,8 +8,9 @@ classes do not have. The conformance suite runs both these and the ORM paths.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -58,12 +59,17 @@ class Statement:
     sql: str
     names: tuple[str, ...]
     constants: Mapping[str, Any]
+    _pick: Callable[[Mapping[str, Any]], tuple[Any, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # itemgetter is three times as fast as a comprehension, but gives a tuple only for two names or more.
+        names = self.names
+        pick: Any = itemgetter(*names) if len(names) > 1 else lambda values: tuple([values[name] for name in names])
+        object.__setattr__(self, "_pick", pick)
 
     def args(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the values in the order of the parameters."""
-        if self.constants:
-            values = {**self.constants, **values}
-        return tuple([values[name] for name in self.names])
+        return self._pick({**self.constants, **values} if self.constants else values)
 
 
 def compile_statement(statement: Executable, dialect: Dialect, schema: str | None) -> Statement:
