@@ -48,8 +48,9 @@ def upgrade() -> None:
         sa.Column("token_count", BIGINT, server_default=sa.text("0"), nullable=False),
         sa.Column("last_seq", BIGINT, server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("session_id", name="pk_sessions"),
-        postgresql_with={"fillfactor": "70"},
     )
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("ALTER TABLE sessions SET (fillfactor = 70)")  # room for the row's next version beside it
     op.create_index("ix_sessions_user_id_created_at_session_id", "sessions", ["user_id", "created_at", "session_id"])
     op.create_index("ix_sessions_created_at_session_id", "sessions", ["created_at", "session_id"])
     op.create_index(

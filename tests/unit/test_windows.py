@@ -163,7 +163,7 @@ async def test_cleared_history_numbers_on(session: BaseMemorySession) -> None:
     assert [message.seq for message in await session.get_messages()] == [11]
 
 
-# --- leaving the window --------------------------------------------------------------------------------
+# --- leaving the window ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["in_memory", "sqlite", "postgres"])
@@ -209,7 +209,7 @@ async def test_no_bound_deletes_nothing(trimming: BaseMemorySession) -> None:
     assert await trimming.count_messages() == 10
 
 
-# --- expiry --------------------------------------------------------------------------------
+# --- expiry ----------------------------------------------------------------------------------------------------------
 
 
 class Clock:

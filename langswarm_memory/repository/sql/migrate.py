@@ -31,7 +31,7 @@ from sqlalchemy.schema import CreateSchema
 from sqlalchemy.util import await_only
 
 from ...errors import MemoryConfigurationError, SchemaVersionError
-from .models import Base
+from .models import FILLFACTOR, Base
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -147,6 +147,10 @@ def _create(connection: Connection, schema: str | None) -> None:
     connection = connection.execution_options(schema_translate_map={None: schema})
     # Without looking for them: a table of that name in another schema of the search path is not ours.
     Base.metadata.create_all(connection, checkfirst=False)
+    if connection.dialect.name == "postgresql":
+        quote = connection.dialect.identifier_preparer.quote
+        table = f"{quote(schema)}.sessions" if schema else "sessions"
+        connection.exec_driver_sql(FILLFACTOR.format(table=table))
     if not versioned:
         _version.create(connection, checkfirst=False)
     connection.execute(insert(_version).values(version_num=HEAD))

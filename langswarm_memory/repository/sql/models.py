@@ -26,6 +26,13 @@ NAMING = {
 
 SYSTEM_ROLES_SQL = "role IN (" + ", ".join(f"'{role}'" for role in sorted(SYSTEM_ROLES)) + ")"
 
+FILLFACTOR = "ALTER TABLE {table} SET (fillfactor = 70)"
+"""Run on PostgreSQL when sessions is made.
+
+Every append updates its row. Room on the page keeps the new version beside the old one (HOT), so that no index is
+touched; updated_at is not indexed for the same reason. SQLAlchemy 2.0 cannot say this in a table's arguments.
+"""
+
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -75,9 +82,6 @@ class SessionRow(Base):
             sqlite_where=text("expires_at IS NOT NULL"),
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
-        # Every append updates the row. Room on the page keeps the new version beside the old (HOT), so that no index
-        # is touched. updated_at is not indexed for the same reason.
-        {"postgresql_with": {"fillfactor": "70"}},
     )
 
 
