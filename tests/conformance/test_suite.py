@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from langswarm_memory.errors import ConflictError, SessionExistsError, SessionNotFoundError
+from langswarm_memory.errors import ConflictError, MissingDependencyError, SessionExistsError, SessionNotFoundError
 from langswarm_memory.interfaces.message import Message
 from langswarm_memory.interfaces.records import ConversationSummary, SessionMetadata
 from langswarm_memory.repository.memory import InMemoryRepository
@@ -181,3 +184,15 @@ async def test_store_that_breaks_a_rule_fails_its_test(
     await test(InMemoryRepository(), **case)  # which a sound store passes
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         await test(store(), **case)
+
+
+def test_missing_pytest_is_told_with_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "langswarm_memory.testing")
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    with pytest.raises(MissingDependencyError, match="pip install"):
+        importlib.import_module("langswarm_memory.testing")
+
+
+def test_package_does_not_import_pytest() -> None:
+    code = "import sys, langswarm_memory, langswarm_memory.factory; sys.exit('pytest' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
