@@ -19,7 +19,8 @@ def counted(message: Message, count: Callable[[Message], int]) -> Message:
         )
     if message.token_count is not None:
         return message
-    codec.check_content(message)
+    if type(message.content) is not str or message.tool_calls or message.function_call or message.name:
+        codec.check_content(message)
     if type(message) is not Message:
         message = copy.copy(message)  # a plain one: what was read from a store decodes its row only as it is used
     twin = object.__new__(Message)

@@ -100,21 +100,28 @@ def encode_message(message: Message) -> MessageColumns:
         raise InvalidInputError("token_count must be an int from 0 to 2**31 - 1, or None")
     call_id, name, metadata = message.tool_call_id, message.name, message.metadata
     calls, function = message.tool_calls, message.function_call
-    # Most messages have none of these; asking here rather than in the functions halves the time of encoding.
-    return MessageColumns(
-        check_id(message.message_id, "message_id"),
-        role_text,
-        text,
-        Timestamp.of(message.timestamp).plain(),
-        tokens,
-        None if call_id is None else _text_column(call_id, "tool_call_id", exact),
-        None if name is None else _text_column(name, "name", exact),
-        blocks,
-        None if calls is None else _json_column(calls, list, "tool_calls", exact),
-        None if function is None else _json_column(function, dict, "function_call", exact),
-        None if metadata == {} else _json_column(metadata, dict, "metadata", exact),
-        dump_verbatim(exact) if exact else None,
+    # Most messages have none of these; asking here rather than in the functions halves the time of encoding, and a
+    # tuple made as such takes a third of the time of the class's own constructor.
+    return _new_row(
+        MessageColumns,
+        (
+            check_id(message.message_id, "message_id"),
+            role_text,
+            text,
+            Timestamp.of(message.timestamp).plain(),
+            tokens,
+            None if call_id is None else _text_column(call_id, "tool_call_id", exact),
+            None if name is None else _text_column(name, "name", exact),
+            blocks,
+            None if calls is None else _json_column(calls, list, "tool_calls", exact),
+            None if function is None else _json_column(function, dict, "function_call", exact),
+            None if metadata == {} else _json_column(metadata, dict, "metadata", exact),
+            dump_verbatim(exact) if exact else None,
+        ),
     )
+
+
+_new_row = tuple.__new__
 
 
 def _role_text(role: object) -> str:

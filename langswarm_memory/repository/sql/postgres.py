@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,20 +23,23 @@ from sqlalchemy.orm import Session
 from ..._calls import settle
 from ...errors import NotConnectedError
 from ...interfaces.timestamps import Timestamp
-from ..codec import MessageColumns
 from ..protocol import Params
 from . import appends, statements
-from .driver import GROUP_BYTES, GROUP_MESSAGES, Batch, Reserved
+from .driver import Batch, Reserved
 from .failures import DRIVER_ERRORS, is_unique_violation, query_failure, sqlstate, translate
 from .leases import SERVER_ERRORS, Leases
 from .mapping import Row
 from .migrate import prepare_schema
 from .models import Base
-from .statements import MESSAGE_COLUMNS, Statement
+from .queues import AppendQueue, batch_values, group_values, one_values, shares
+from .statements import Statement
 
 T = TypeVar("T")
 
 ERRORS: tuple[type[BaseException], ...] = (*DRIVER_ERRORS, *SERVER_ERRORS)
+APPEND_LANES = 2
+"""Statements that append at once. With two, one is prepared or waits for the disk while the other is carried out."""
+
 _names = itertools.count()
 
 
@@ -90,9 +92,8 @@ class PostgresDriver:
         # Of a caller's pool, which the caller uses too and may be small, none is kept.
         keep = options.pool_size // 2 if self._owns_engine else 0
         self._leases = Leases(engine, keep=keep, transactional=options.statement_cache_size == 0)
-        self._queue: deque[tuple[Batch, asyncio.Future[Reserved | None]]] = deque()
-        self._appending = False
-        self._draining: asyncio.Task[None] | None = None
+        lanes = min(APPEND_LANES, options.pool_size)
+        self._queues = [AppendQueue(self._store, self._translate_append) for _ in range(lanes)]
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _connect_args(self) -> dict[str, Any]:
@@ -149,8 +150,8 @@ class PostgresDriver:
         """Finish queued appends, then close every connection."""
         self._move(asyncio.get_running_loop())
         self._leases.is_open = False
-        if self._draining is not None:
-            await asyncio.wait([self._draining])
+        for queue in self._queues:
+            await queue.drained()
         await self._leases.close()
         if self._owns_engine:
             await self._root.dispose()
@@ -172,84 +173,31 @@ class PostgresDriver:
         self._leases.forget()
         if self._owns_engine:
             self._root.sync_engine.dispose(close=False)
-        self._queue.clear()
-        self._appending, self._draining, self._loop = False, None, loop
+        for queue in self._queues:
+            queue.forget()
+        self._loop = loop
 
     # --- appending ---------------------------------------------------------------------------------------------
 
     async def append(self, batch: Batch) -> Reserved | None:
         """Queue a batch for the next statement and wait until it is committed."""
         self._enter()
-        if not self._appending:
-            # Alone: no task, no future. What arrives meanwhile queues up and is taken by a task afterwards.
-            self._appending = True
-            try:
-                return (await self._store([batch]))[0]
-            except ERRORS as exc:
-                raise translate(self.name, "append", exc) from exc
-            finally:
-                self._next()
-        future: asyncio.Future[Reserved | None] = asyncio.get_running_loop().create_future()
-        self._queue.append((batch, future))
-        return await future
+        return await self._queues[hash(batch.session_id) % len(self._queues)].append(batch)
 
-    def _next(self) -> None:
-        # Nothing is awaited between the look at the queue and clearing the flag, so no append is left behind.
-        if self._queue:
-            self._draining = asyncio.create_task(self._drain())
-        else:
-            self._appending = False
-            self._draining = None
-
-    async def _drain(self) -> None:
-        try:
-            while self._queue:
-                await self._commit(self._gather())
-                # Writers that were just answered append again at once. Without this turn of the loop the first of them
-                # would find the queue empty and pay for a transaction of its own.
-                await asyncio.sleep(0)
-        finally:
-            self._next()
-
-    def _gather(self) -> list[tuple[Batch, asyncio.Future[Reserved | None]]]:
-        group, count, size = [], 0, 0
-        while self._queue and count < GROUP_MESSAGES and size < GROUP_BYTES:
-            batch, future = self._queue.popleft()
-            group.append((batch, future))
-            count += len(batch.rows)
-            size += batch.size()
-        return group
-
-    async def _commit(self, group: list[tuple[Batch, asyncio.Future[Reserved | None]]]) -> None:
-        outcomes: list[Reserved | None]
-        try:
-            outcomes = await self._store([batch for batch, _ in group])
-        except BaseException as exc:
-            # Every waiting caller learns of it, whatever it is; cancellation of this task goes on.
-            error = translate(self.name, "append", exc) if isinstance(exc, ERRORS) else exc
-            if isinstance(exc, ERRORS):
-                error.__cause__ = exc
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error if isinstance(error, Exception) else NotConnectedError("closed"))
-            if not isinstance(exc, Exception):
-                raise
-            return
-        for (_, future), outcome in zip(group, outcomes, strict=True):
-            if not future.done():  # cancelled meanwhile
-                future.set_result(outcome)
+    def _translate_append(self, error: BaseException) -> BaseException:
+        return translate(self.name, "append", error) if isinstance(error, ERRORS) else error
 
     async def _store(self, batches: list[Batch]) -> list[Reserved | None]:
         """Run the leanest statement for these batches: one message, one session, or many sessions."""
         session_id = batches[0].session_id
         try:
             if len(batches) == 1 and len(batches[0].rows) == 1:
-                rows = await self._leases.fetch(self._one.sql, self._one.args(_one_values(batches[0])))
+                rows = await self._leases.fetch(self._one.sql, self._one.args(one_values(batches[0])))
             elif all(batch.session_id == session_id for batch in batches):
-                rows = await self._leases.fetch(self._batch.sql, self._batch.args(_batch_values(batches)))
+                rows = await self._leases.fetch(self._batch.sql, self._batch.args(batch_values(batches)))
             else:
-                rows = await self._leases.fetch(self._group.sql, self._group.args(_group_values(batches)))
-                return _shares(batches, {row[0]: (row[1], row[2]) for row in rows})
+                rows = await self._leases.fetch(self._group.sql, self._group.args(group_values(batches)))
+                return shares(batches, {row[0]: (row[1], row[2]) for row in rows})
         except SERVER_ERRORS as exc:
             code = sqlstate(exc) or ""
             refused = is_unique_violation(exc)
@@ -257,7 +205,7 @@ class PostgresDriver:
             if refused or (len(batches) > 1 and code[:2] in ("22", "23", "54")):
                 return [None] * len(batches)
             raise
-        return _shares(batches, {session_id: (rows[0][0], rows[0][1])} if rows else {})
+        return shares(batches, {session_id: (rows[0][0], rows[0][1])} if rows else {})
 
     # --- everything else ---------------------------------------------------------------------------------------
 
@@ -354,73 +302,3 @@ class PostgresDriver:
     def _table_name(self, table: Table) -> str:
         quote = self._root.dialect.identifier_preparer.quote
         return f"{quote(self._options.schema)}.{quote(table.name)}" if self._options.schema else quote(table.name)
-
-
-def _one_values(batch: Batch) -> dict[str, Any]:
-    values: dict[str, Any] = dict(zip(MESSAGE_COLUMNS[1:], batch.rows[0], strict=True))
-    values["session"], values["now"], values["expires"] = batch.session_id, batch.now, batch.expires_at
-    return values
-
-
-def _batch_values(batches: list[Batch]) -> dict[str, Any]:
-    rows = batches[0].rows if len(batches) == 1 else [row for batch in batches for row in batch.rows]
-    values = _arrays(rows)
-    values["session"] = batches[0].session_id
-    values["now"] = max(batch.now for batch in batches)
-    values["expires"] = next((batch.expires_at for batch in reversed(batches) if batch.expires_at is not None), None)
-    values["count"], values["tokens"] = len(rows), sum(batch.tokens for batch in batches)
-    return values
-
-
-def _group_values(batches: list[Batch]) -> dict[str, Any]:
-    rows = [row for batch in batches for row in batch.rows]
-    values = _arrays(rows)
-    values["session_ids"] = [batch.session_id for batch in batches for _ in batch.rows]
-    counts: dict[str, int] = {}
-    tokens: dict[str, int] = {}
-    expiries: dict[str, datetime | None] = {}
-    nows: dict[str, datetime] = {}
-    places: list[int] = []
-    for batch in batches:
-        session_id, before = batch.session_id, counts.get(batch.session_id, 0)
-        counts[session_id] = before + len(batch.rows)
-        tokens[session_id] = tokens.get(session_id, 0) + batch.tokens
-        expiries[session_id] = batch.expires_at or expiries.get(session_id)
-        nows[session_id] = max(batch.now, nows.get(session_id, batch.now))
-        places += range(before + 1, before + len(batch.rows) + 1)
-    values["places"] = places
-    values["ids"], values["counts"] = list(counts), list(counts.values())
-    values["tokens"], values["expiries"] = list(tokens.values()), list(expiries.values())
-    values["nows"] = list(nows.values())
-    values["now"] = max(nows.values())  # a session that expires between two of them is left to the unit of work
-    return values
-
-
-def _arrays(rows: list[MessageColumns]) -> dict[str, Any]:
-    # unnest() fills up shorter arrays with NULL, so a column without values is an empty one.
-    columns = zip(*rows, strict=True)
-    return {
-        name: column if any(value is not None for value in column) else ()
-        for name, column in zip(_ARRAYS, columns, strict=True)
-    }
-
-
-_ARRAYS = tuple(f"{name}s" for name in MESSAGE_COLUMNS[1:])
-
-
-def _shares(batches: list[Batch], ends: dict[str, Reserved]) -> list[Reserved | None]:
-    """Work out each batch's numbers from its session's: batches of one session follow each other."""
-    if len(batches) == 1:
-        return [ends.get(batches[0].session_id)]
-    behind: dict[str, int] = {}
-    outcomes: list[Reserved | None] = []
-    for batch in reversed(batches):
-        end = ends.get(batch.session_id)
-        if end is None:
-            outcomes.append(None)
-            continue
-        later = behind.get(batch.session_id, 0)
-        behind[batch.session_id] = later + len(batch.rows)
-        outcomes.append((end[0] - later, end[1] - later))
-    outcomes.reverse()
-    return outcomes
