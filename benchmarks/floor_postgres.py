@@ -1,6 +1,6 @@
 """The floor on PostgreSQL: asyncpg connections with prepared statements, one connection for each writer.
 
-The same rows, keys and durability as the package's; an append is one statement in autocommit, a batch one statement
+The same rows, keys, indexes and durability as the package's; an append is one statement in autocommit, a batch one statement
 over arrays. Nothing checked, nothing decoded, no pool.
 """
 
@@ -23,6 +23,8 @@ CREATE TABLE sessions (
     revision bigint NOT NULL, message_count bigint NOT NULL, token_count bigint NOT NULL, last_seq bigint NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX sessions_by_user ON sessions (user_id, created_at, session_id);
+CREATE INDEX sessions_by_time ON sessions (created_at, session_id);
+CREATE INDEX sessions_to_expire ON sessions (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE messages (
     session_id text COLLATE "C" NOT NULL REFERENCES sessions (session_id) ON DELETE CASCADE, seq bigint NOT NULL,
     message_id text COLLATE "C" NOT NULL, role text NOT NULL, content text, timestamp timestamptz NOT NULL,
@@ -31,6 +33,7 @@ CREATE TABLE messages (
     PRIMARY KEY (session_id, seq)
 );
 CREATE UNIQUE INDEX messages_once ON messages (session_id, message_id);
+CREATE INDEX messages_of_system ON messages (session_id, role, seq) WHERE role IN ('developer', 'system');
 """
 APPEND = """
 WITH s AS (

@@ -1,6 +1,6 @@
 """The floor on SQLite: ``sqlite3`` called directly, on the thread of the event loop, blocking it.
 
-The same rows, keys and durability as the package's; nothing checked, nothing decoded, no other caller considered.
+The same rows, keys, indexes and durability as the package's; nothing checked, nothing decoded, no other caller considered.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ CREATE TABLE sessions (
     last_seq INTEGER NOT NULL
 );
 CREATE INDEX sessions_by_user ON sessions (user_id, created_at, session_id);
+CREATE INDEX sessions_by_time ON sessions (created_at, session_id);
+CREATE INDEX sessions_to_expire ON sessions (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE messages (
     session_id TEXT NOT NULL REFERENCES sessions (session_id) ON DELETE CASCADE, seq INTEGER NOT NULL,
     message_id TEXT NOT NULL, role TEXT NOT NULL, content TEXT, timestamp DATETIME NOT NULL,
@@ -32,6 +34,7 @@ CREATE TABLE messages (
     PRIMARY KEY (session_id, seq)
 );
 CREATE UNIQUE INDEX messages_once ON messages (session_id, message_id);
+CREATE INDEX messages_of_system ON messages (session_id, role, seq) WHERE role IN ('developer', 'system');
 """
 RESERVE = (
     "UPDATE sessions SET last_seq = last_seq + ?1, message_count = message_count + ?1, token_count = token_count + ?2, "
