@@ -24,6 +24,7 @@ from .interfaces.records import MemoryUsage, SessionMetadata, coerce_status
 from .interfaces.timestamps import Timestamp, now
 from .repository import codec
 from .repository.protocol import (
+    Describes,
     MemoryRepository,
     MessageQuery,
     SessionQuery,
@@ -389,7 +390,8 @@ class BaseMemoryBackend(IMemoryBackend):
 
         Keys: ``status`` (healthy, degraded: a ping takes over a second, unhealthy), ``connected``, ``backend``,
         ``backend_type``, ``response_time_ms``, ``session_count``, ``message_count``, ``last_error`` (of this
-        process, or None), ``error`` (only when unhealthy), ``timestamp`` (ISO).
+        process, or None), ``error`` (only when unhealthy), ``timestamp`` (ISO), and what the store tells of itself,
+        such as its ``database`` or ``version``.
         """
         report: dict[str, Any] = {
             "status": "unhealthy",
@@ -407,6 +409,8 @@ class BaseMemoryBackend(IMemoryBackend):
             await self.perform(self.repository.ping)
             elapsed = (time.perf_counter() - start) * 1_000
             stats = await self.perform(self.repository.stats)
+            if isinstance(self.repository, Describes):
+                report.update(await self.perform(self.repository.describe))
         except LangSwarmMemoryError as exc:
             report["error"] = report["last_error"] = str(exc)
             return report

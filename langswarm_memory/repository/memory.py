@@ -25,6 +25,7 @@ from ..interfaces.records import ConversationSummary, SessionMetadata
 from ..interfaces.timestamps import Timestamp
 from ..tokens import estimate_tokens
 from . import codec
+from .matching import newest_summaries, session_matches
 from .protocol import (
     Appended,
     MessageQuery,
@@ -102,7 +103,7 @@ class InMemoryRepository:
 
     async def list_sessions(self, query: SessionQuery) -> list[SessionRecord]:
         """Return a page, newest first."""
-        found = [session for session in self._sessions.values() if _matches(session.metadata, query)]
+        found = [session for session in self._sessions.values() if session_matches(session.metadata, query)]
         found.sort(key=lambda session: _order(session.metadata), reverse=True)
         return [session.record() for session in found[query.offset : query.offset + query.limit]]
 
@@ -180,9 +181,8 @@ class InMemoryRepository:
 
     async def list_summaries(self, session_id: str, *, limit: int | None = None) -> list[ConversationSummary]:
         """Return summaries, newest first."""
-        summaries = list(self._get(session_id).summaries.values())
-        summaries.sort(key=lambda summary: (summary.created_at, summary.summary_id), reverse=True)
-        return [_copy_summary(summary) for summary in summaries[:limit]]
+        summaries = self._get(session_id).summaries.values()
+        return [_copy_summary(summary) for summary in newest_summaries(summaries, limit)]
 
     async def stats(self) -> StoreStats:
         """Count what is stored; the size is that of the text held, in characters."""
@@ -216,11 +216,11 @@ class InMemoryRepository:
         session = self._sessions.get(session_id)
         if session is None:
             return None
-        summaries = sorted(session.summaries.values(), key=lambda summary: (summary.created_at, summary.summary_id))
+        newest = newest_summaries(session.summaries.values(), 1)
         return {
             "metadata": codec.copy_metadata(session.metadata),
             "messages": [_copy(message) for message in session.messages],
-            "summary": _copy_summary(summaries[-1]) if summaries else None,
+            "summary": _copy_summary(newest[0]) if newest else None,
         }
 
     def import_session(self, session_id: str, data: dict[str, Any]) -> None:
@@ -310,15 +310,3 @@ def _within(messages: list[Message], budget: int) -> list[Message]:
 
 def _order(metadata: SessionMetadata) -> tuple[datetime, str]:
     return metadata.created_at, metadata.session_id
-
-
-def _matches(metadata: SessionMetadata, query: SessionQuery) -> bool:
-    return (
-        (query.user_id is None or metadata.user_id == query.user_id)
-        and (query.agent_id is None or metadata.agent_id == query.agent_id)
-        and (query.status is None or metadata.status == query.status)
-        and (query.live_at is None or (metadata.status != "expired" and not metadata.is_expired(query.live_at)))
-        and (query.expired_at is None or metadata.status == "expired" or metadata.is_expired(query.expired_at))
-        and (query.updated_before is None or metadata.updated_at < query.updated_before)
-        and (query.after is None or _order(metadata) < query.after)
-    )

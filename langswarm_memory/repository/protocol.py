@@ -224,4 +224,12 @@ class OpenAndRead(Protocol):
         """Return ``fetch_session`` and ``read_messages`` at once, of one snapshot; None: no such session."""
 
 
+@runtime_checkable
+class Describes(Protocol):
+    """Optional primitive: what a health check tells of a store besides its state."""
+
+    async def describe(self) -> Mapping[str, Any]:
+        """Return where and what the store is, such as its ``database`` or ``version``. No secrets."""
+
+
 Params = Mapping[str, Any] | Sequence[Any] | None
