@@ -35,7 +35,7 @@ from .repository.protocol import (
 from .session import BaseMemorySession
 from .settings import BackendSettings, load_settings
 from .summaries import Summarizer, extractive_digest
-from .tokens import TokenCounter, estimate_tokens
+from .tokens import TokenCounter, get_token_counter
 from .windows import check_limit
 
 T = TypeVar("T")
@@ -55,7 +55,8 @@ class BaseMemoryBackend(IMemoryBackend):
     Args:
         config: Settings as a mapping, or as text what the store calls its address (a path or a URL).
         clock: Where the present instant comes from.
-        token_counter: Counts messages that come without a token count.
+        token_counter: Counts messages that come without a token count, as the setting of that name. None: that of the
+            settings.
         summarizer: Makes summaries.
         **options: Settings as keywords; they win over `config`.
 
@@ -72,13 +73,13 @@ class BaseMemoryBackend(IMemoryBackend):
         config: Mapping[str, Any] | str | None = None,
         *,
         clock: Callable[[], Timestamp] = now,
-        token_counter: TokenCounter = estimate_tokens,
+        token_counter: TokenCounter | str | None = None,
         summarizer: Summarizer = extractive_digest,
         **options: Any,
     ) -> None:
         self.settings = load_settings(self.settings_class, config, **options)
         self.clock = clock
-        self.token_counter = token_counter
+        self.token_counter = get_token_counter(self.settings.token_counter if token_counter is None else token_counter)
         self.summarizer = summarizer
         self.repository: MemoryRepository = self._build(self.settings)
         ttl = self.settings.ttl

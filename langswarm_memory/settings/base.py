@@ -22,11 +22,14 @@ class BackendSettings:
         overflow: What becomes of messages beyond ``max_messages``: ``"keep"`` them out of the window, or
             ``"delete"`` them.
         max_messages: ``max_messages`` of sessions that are created without one. None: the session's own default (100).
+        token_counter: How tokens are counted: ``"estimate"``, the name of an encoding (``"o200k_base"``) or of a model
+            (``"gpt-4o"``), or a callable on a message. All but the estimate and a callable need the extra ``tokens``.
     """
 
     ttl: int | None = None
     overflow: str = "keep"
     max_messages: int | None = None
+    token_counter: Any = "estimate"
 
     address: ClassVar[str | None] = None
     """The setting that a bare text configures."""
@@ -42,6 +45,10 @@ class BackendSettings:
         require(
             self.max_messages is None or is_int(self.max_messages, 1),
             "max_messages must be an int from 1, or None",
+        )
+        require(
+            isinstance(self.token_counter, str) or callable(self.token_counter),
+            "token_counter must be a name or a callable",
         )
 
 

@@ -53,13 +53,13 @@ def test_demo_finds_what_it_imported(checkout: Path) -> None:
 
 
 def test_demo_cuts_a_context(checkout: Path) -> None:
-    assert "12 of 24" in demo(checkout)
+    assert "11 of 24" in demo(checkout)
 
 
 def test_demo_answers_in_sql(checkout: Path) -> None:
     lines = [line.split() for line in demo(checkout).splitlines()]
     assert ["run_sql", "4", "1", "25.0"] in lines
-    assert ["jana.wiedemann", "2", "44", "4,246"] in lines
+    assert ["jana.wiedemann", "2", "44", "4,430"] in lines
 
 
 def test_demo_names_commands_that_work(checkout: Path) -> None:

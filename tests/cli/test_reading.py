@@ -90,7 +90,7 @@ def test_limit_shows_the_newest(filled: Here) -> None:
 
 
 def test_bounded_transcript_says_what_is_missing(filled: Here) -> None:
-    assert filled("show", IDS[2], "--limit", "2").out.endswith("2 of 24 messages, 84 tokens; --full shows all\n")
+    assert filled("show", IDS[2], "--limit", "2").out.endswith("2 of 24 messages, 80 tokens; --full shows all\n")
 
 
 def test_tokens_bound_the_context(filled: Here) -> None:
