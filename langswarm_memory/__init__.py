@@ -1,4 +1,4 @@
-"""The memory that LLM agents keep: sessions, messages and summaries, on SQLite, PostgreSQL or in memory.
+"""The memory that LLM agents keep: sessions, messages and summaries, in the store you already run.
 
 Start with :func:`create_memory_manager`. Importing this package loads no driver and no SQLAlchemy: every name below
 is imported when first used.
@@ -13,11 +13,23 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .backend import BaseMemoryBackend as BaseMemoryBackend
+    from .backends import BIGQUERY_AVAILABLE as BIGQUERY_AVAILABLE
+    from .backends import ELASTICSEARCH_AVAILABLE as ELASTICSEARCH_AVAILABLE
+    from .backends import MONGODB_AVAILABLE as MONGODB_AVAILABLE
     from .backends import POSTGRES_AVAILABLE as POSTGRES_AVAILABLE
+    from .backends import REDIS_AVAILABLE as REDIS_AVAILABLE
+    from .backends import BigQueryBackend as BigQueryBackend
+    from .backends import BigQuerySession as BigQuerySession
+    from .backends import ElasticsearchBackend as ElasticsearchBackend
+    from .backends import ElasticsearchSession as ElasticsearchSession
     from .backends import InMemoryBackend as InMemoryBackend
     from .backends import InMemorySession as InMemorySession
+    from .backends import MongoDBBackend as MongoDBBackend
+    from .backends import MongoDBSession as MongoDBSession
     from .backends import PostgresBackend as PostgresBackend
     from .backends import PostgresSession as PostgresSession
+    from .backends import RedisBackend as RedisBackend
+    from .backends import RedisSession as RedisSession
     from .backends import SQLiteBackend as SQLiteBackend
     from .backends import SQLiteSession as SQLiteSession
     from .context import MemorySessionContext as MemorySessionContext
@@ -56,10 +68,35 @@ if TYPE_CHECKING:
     from .factory import MemoryFactory as MemoryFactory
     from .factory import create_memory_backend as create_memory_backend
     from .factory import create_memory_manager as create_memory_manager
+    from .formats import AnthropicMessages as AnthropicMessages
+    from .formats import BlobStore as BlobStore
+    from .formats import DirectoryBlobStore as DirectoryBlobStore
+    from .formats import GeminiContents as GeminiContents
+    from .formats import Links as Links
+    from .formats import Loss as Loss
+    from .formats import LossReport as LossReport
+    from .formats import attach_binaries as attach_binaries
     from .formats import create_anthropic_message as create_anthropic_message
     from .formats import create_openai_message as create_openai_message
+    from .formats import detach_binaries as detach_binaries
+    from .formats import from_anthropic as from_anthropic
+    from .formats import from_gemini as from_gemini
+    from .formats import from_openai as from_openai
+    from .formats import from_responses as from_responses
+    from .formats import links as links
+    from .formats import loss_report as loss_report
+    from .formats import messages_from_anthropic as messages_from_anthropic
+    from .formats import messages_from_gemini as messages_from_gemini
+    from .formats import messages_from_openai as messages_from_openai
+    from .formats import messages_from_responses as messages_from_responses
     from .formats import messages_to_anthropic_format as messages_to_anthropic_format
+    from .formats import messages_to_gemini_format as messages_to_gemini_format
     from .formats import messages_to_openai_format as messages_to_openai_format
+    from .formats import messages_to_responses_format as messages_to_responses_format
+    from .formats import to_anthropic as to_anthropic
+    from .formats import to_gemini as to_gemini
+    from .formats import to_openai as to_openai
+    from .formats import to_responses as to_responses
     from .importing import ImportReport as ImportReport
     from .importing import import_conversations as import_conversations
     from .interfaces import BatchOperation as BatchOperation
@@ -92,21 +129,34 @@ if TYPE_CHECKING:
     from .session import BaseMemorySession as BaseMemorySession
     from .summaries import Summarizer as Summarizer
     from .tokens import TokenCounter as TokenCounter
+    from .tokens import count_messages as count_messages
+    from .tokens import count_tools as count_tools
     from .tokens import estimate_tokens as estimate_tokens
+    from .tokens import get_token_counter as get_token_counter
 
 __author__ = "The langswarm_memory authors"
 __license__ = "Apache-2.0"
 
 _MODULES = {
+    "AnthropicMessages": "formats",
+    "BIGQUERY_AVAILABLE": "backends",
     "BaseMemoryBackend": "backend",
     "BaseMemorySession": "session",
     "BatchOperation": "interfaces",
     "BatchResult": "interfaces",
+    "BigQueryBackend": "backends",
+    "BigQuerySession": "backends",
+    "BlobStore": "formats",
     "ConflictError": "errors",
     "Content": "interfaces",
     "ConversationSummary": "interfaces",
     "CorruptRecordError": "errors",
+    "DirectoryBlobStore": "formats",
+    "ELASTICSEARCH_AVAILABLE": "backends",
+    "ElasticsearchBackend": "backends",
+    "ElasticsearchSession": "backends",
     "EmbeddingError": "errors",
+    "GeminiContents": "formats",
     "IMemoryBackend": "interfaces",
     "IMemoryManager": "interfaces",
     "IMemoryMigrator": "interfaces",
@@ -117,6 +167,10 @@ _MODULES = {
     "InMemorySession": "backends",
     "InvalidInputError": "errors",
     "LangSwarmMemoryError": "errors",
+    "Links": "formats",
+    "Loss": "formats",
+    "LossReport": "formats",
+    "MONGODB_AVAILABLE": "backends",
     "MemoryBackendError": "errors",
     "MemoryBackendType": "interfaces",
     "MemoryCallback": "interfaces",
@@ -134,12 +188,17 @@ _MODULES = {
     "MessageList": "interfaces",
     "MessageRole": "interfaces",
     "MissingDependencyError": "errors",
+    "MongoDBBackend": "backends",
+    "MongoDBSession": "backends",
     "NotConnectedError": "errors",
     "POSTGRES_AVAILABLE": "backends",
     "PostgresBackend": "backends",
     "PostgresSession": "backends",
     "ProgressCallback": "interfaces",
     "QueryError": "errors",
+    "REDIS_AVAILABLE": "backends",
+    "RedisBackend": "backends",
+    "RedisSession": "backends",
     "SQLiteBackend": "backends",
     "SQLiteSession": "backends",
     "SchemaVersionError": "errors",
@@ -162,38 +221,69 @@ _MODULES = {
     "TokenCounter": "tokens",
     "UnsupportedOperationError": "errors",
     "VectorSearchError": "errors",
+    "attach_binaries": "formats",
+    "count_messages": "tokens",
+    "count_tools": "tokens",
     "create_anthropic_message": "formats",
     "create_memory_backend": "factory",
     "create_memory_manager": "factory",
     "create_openai_message": "formats",
     "create_session": "context",
+    "detach_binaries": "formats",
     "estimate_tokens": "tokens",
+    "from_anthropic": "formats",
+    "from_gemini": "formats",
+    "from_openai": "formats",
+    "from_responses": "formats",
     "get_global_memory_manager": "context",
     "get_memory_manager": "context",
     "get_session": "context",
+    "get_token_counter": "tokens",
     "import_conversations": "importing",
     "initialize_memory": "context",
+    "links": "formats",
+    "loss_report": "formats",
+    "messages_from_anthropic": "formats",
+    "messages_from_gemini": "formats",
+    "messages_from_openai": "formats",
+    "messages_from_responses": "formats",
     "messages_to_anthropic_format": "formats",
+    "messages_to_gemini_format": "formats",
     "messages_to_openai_format": "formats",
+    "messages_to_responses_format": "formats",
     "set_memory_manager": "context",
     "setup_global_memory": "context",
     "shutdown_global_memory": "context",
     "teardown_global_memory": "context",
+    "to_anthropic": "formats",
+    "to_gemini": "formats",
+    "to_openai": "formats",
+    "to_responses": "formats",
 }
 
 __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of _MODULES
     "__author__",
     "__license__",
     "__version__",
+    "AnthropicMessages",
+    "BIGQUERY_AVAILABLE",
     "BaseMemoryBackend",
     "BaseMemorySession",
     "BatchOperation",
     "BatchResult",
+    "BigQueryBackend",
+    "BigQuerySession",
+    "BlobStore",
     "ConflictError",
     "Content",
     "ConversationSummary",
     "CorruptRecordError",
+    "DirectoryBlobStore",
+    "ELASTICSEARCH_AVAILABLE",
+    "ElasticsearchBackend",
+    "ElasticsearchSession",
     "EmbeddingError",
+    "GeminiContents",
     "IMemoryBackend",
     "IMemoryManager",
     "IMemoryMigrator",
@@ -204,6 +294,10 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "InMemorySession",
     "InvalidInputError",
     "LangSwarmMemoryError",
+    "Links",
+    "Loss",
+    "LossReport",
+    "MONGODB_AVAILABLE",
     "MemoryBackendError",
     "MemoryBackendType",
     "MemoryCallback",
@@ -221,12 +315,17 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "MessageList",
     "MessageRole",
     "MissingDependencyError",
+    "MongoDBBackend",
+    "MongoDBSession",
     "NotConnectedError",
     "POSTGRES_AVAILABLE",
     "PostgresBackend",
     "PostgresSession",
     "ProgressCallback",
     "QueryError",
+    "REDIS_AVAILABLE",
+    "RedisBackend",
+    "RedisSession",
     "SQLiteBackend",
     "SQLiteSession",
     "SchemaVersionError",
@@ -249,23 +348,44 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "TokenCounter",
     "UnsupportedOperationError",
     "VectorSearchError",
+    "attach_binaries",
+    "count_messages",
+    "count_tools",
     "create_anthropic_message",
     "create_memory_backend",
     "create_memory_manager",
     "create_openai_message",
     "create_session",
+    "detach_binaries",
     "estimate_tokens",
+    "from_anthropic",
+    "from_gemini",
+    "from_openai",
+    "from_responses",
     "get_global_memory_manager",
     "get_memory_manager",
     "get_session",
+    "get_token_counter",
     "import_conversations",
     "initialize_memory",
+    "links",
+    "loss_report",
+    "messages_from_anthropic",
+    "messages_from_gemini",
+    "messages_from_openai",
+    "messages_from_responses",
     "messages_to_anthropic_format",
+    "messages_to_gemini_format",
     "messages_to_openai_format",
+    "messages_to_responses_format",
     "set_memory_manager",
     "setup_global_memory",
     "shutdown_global_memory",
     "teardown_global_memory",
+    "to_anthropic",
+    "to_gemini",
+    "to_openai",
+    "to_responses",
 ]
 
 __getattr__ = attach(__name__, {name: f"{__name__}.{module}" for name, module in _MODULES.items()})

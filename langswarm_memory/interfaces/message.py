@@ -179,11 +179,59 @@ class Message:
 
         return from_openai(data, **fields)
 
+    def to_responses_format(self) -> list[dict[str, Any]]:
+        """Return the items of the OpenAI Responses API that the message becomes."""
+        from ..formats import to_responses
+
+        return to_responses(self)
+
+    @classmethod
+    def from_responses(cls, item: dict[str, Any], **fields: Any) -> Message:
+        """Build a message from an item of the OpenAI Responses API, keeping what this class does not know.
+
+        Args:
+            item: The provider's item.
+            **fields: Fields that form lacks: timestamp, message_id, metadata, token_count.
+        """
+        from ..formats import from_responses
+
+        return from_responses(item, **fields)
+
     def to_anthropic_format(self) -> dict[str, Any]:
         """Return the message in Anthropic Messages form: role user or assistant, content text or blocks."""
         from ..formats import to_anthropic
 
         return to_anthropic(self)
+
+    @classmethod
+    def from_anthropic(cls, data: dict[str, Any], **fields: Any) -> Message:
+        """Build a message from Anthropic Messages form, keeping keys and blocks this class does not know.
+
+        Args:
+            data: The provider's message.
+            **fields: Fields Anthropic's form lacks: timestamp, message_id, metadata, token_count.
+        """
+        from ..formats import from_anthropic
+
+        return from_anthropic(data, **fields)
+
+    def to_gemini_format(self) -> dict[str, Any]:
+        """Return the message as a Gemini content: role user or model, and parts."""
+        from ..formats import to_gemini
+
+        return to_gemini(self)
+
+    @classmethod
+    def from_gemini(cls, data: dict[str, Any], **fields: Any) -> Message:
+        """Build a message from a Gemini content, keeping parts and signatures as they are.
+
+        Args:
+            data: The provider's content.
+            **fields: Fields Gemini's form lacks: timestamp, message_id, metadata, token_count.
+        """
+        from ..formats import from_gemini
+
+        return from_gemini(data, **fields)
 
 
 _FIELDS = fields(Message)

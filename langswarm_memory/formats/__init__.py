@@ -1,0 +1,34 @@
+"""Messages in the forms of the model providers, and back."""
+
+from .anthropic import AnthropicMessages as AnthropicMessages
+from .anthropic import create_anthropic_message as create_anthropic_message
+from .anthropic import from_anthropic as from_anthropic
+from .anthropic import messages_from_anthropic as messages_from_anthropic
+from .anthropic import messages_to_anthropic_format as messages_to_anthropic_format
+from .anthropic import to_anthropic as to_anthropic
+from .blobs import BlobStore as BlobStore
+from .blobs import DirectoryBlobStore as DirectoryBlobStore
+from .blobs import attach_binaries as attach_binaries
+from .blobs import detach_binaries as detach_binaries
+from .gemini import GeminiContents as GeminiContents
+from .gemini import from_gemini as from_gemini
+from .gemini import messages_from_gemini as messages_from_gemini
+from .gemini import messages_to_gemini_format as messages_to_gemini_format
+from .gemini import to_gemini as to_gemini
+from .links import Links as Links
+from .links import links as links
+from .losses import Loss as Loss
+from .losses import LossReport as LossReport
+from .notes import OPENAI_NOTE as OPENAI_NOTE
+from .openai_chat import OPENAI_KEYS as OPENAI_KEYS
+from .openai_chat import create_openai_message as create_openai_message
+from .openai_chat import from_openai as from_openai
+from .openai_chat import messages_from_openai as messages_from_openai
+from .openai_chat import messages_to_openai_format as messages_to_openai_format
+from .openai_chat import to_openai as to_openai
+from .openai_responses import from_responses as from_responses
+from .openai_responses import messages_from_responses as messages_from_responses
+from .openai_responses import messages_to_responses_format as messages_to_responses_format
+from .openai_responses import to_responses as to_responses
+from .report import PROVIDERS as PROVIDERS
+from .report import loss_report as loss_report
