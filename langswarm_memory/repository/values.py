@@ -119,7 +119,7 @@ def dump_json(value: Any, where: str) -> tuple[str, bool]:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _strict(value)
 
 
 def dump_exact(value: Any) -> str:
@@ -127,7 +127,12 @@ def dump_exact(value: Any) -> str:
 
     Lone surrogates stay single code points: JSON's own escapes would join two of them.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _exact(value)
+
+
+# Made once: json.dumps() makes an encoder for each call that differs from its defaults, a third of the time.
+_exact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_strict = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def copy_json(value: Any) -> Any:
