@@ -28,7 +28,7 @@ class RedisSettings(BackendSettings):
         client: A redis-py client of the caller's, used instead of all above. One that blocks, or that decodes its
             replies, is not used itself: a client with the same connection settings is made.
         key_prefix: Begins every key.
-        max_connections: Connections at most. More callers than that wait for one.
+        max_connections: Commands under way at once, and so connections. More callers than that wait for their turn.
         timeout: Seconds to wait for a connection, or for a reply.
         retries: Times a command is sent again, with growing pauses, after the connection was lost.
         compression: Whether messages from 512 bytes are kept compressed (zlib).
@@ -81,6 +81,8 @@ class RedisSettings(BackendSettings):
         require(is_int(self.port, 1, 65_535), "port must be an int from 1 to 65,535")
         require(is_int(self.db, 0), "db must be an int from 0")
         require(isinstance(self.key_prefix, str) and "{" not in self.key_prefix, "key_prefix must be text without '{'")
+        for name in ("username", "password", "sentinel_password"):
+            require(isinstance(getattr(self, name), str | None), f"{name} must be text or None")
         require(is_int(self.max_connections, 1), "max_connections must be an int from 1")
         require(is_int(self.retries, 0), "retries must be an int from 0")
         require(is_number(self.timeout, 0.001), "timeout must be seconds above 0")

@@ -1,0 +1,1 @@
+"""Tests that one store needs and the shared suites do not hold."""
