@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from .base import BackendSettings, assign, is_int, is_number, require
 
@@ -15,7 +16,7 @@ class ElasticsearchSettings(BackendSettings):
     """Settings of the Elasticsearch backend.
 
     Args:
-        hosts: URLs of nodes; one may be given as text.
+        hosts: URLs of nodes, with a port unless it is 443; one may be given as text.
         index_prefix: Begins the names of indexes and index templates.
         api_key: API key, encoded or as (id, key).
         username: User, for basic authentication.
@@ -24,16 +25,17 @@ class ElasticsearchSettings(BackendSettings):
         verify_certs: Whether the nodes' certificates are checked.
         ssl_assert_fingerprint: SHA-256 of the nodes' certificate, to be trusted as it is.
         client: An ``AsyncElasticsearch`` of the caller's, used instead of all above and not closed.
-        refresh: When a write is seen by listings, searches and counts: ``"wait_for"`` (a write waits for the next
-            refresh, at most a second), ``True`` (each write refreshes; costly) or ``False`` (about a second later;
-            ``features.read_your_writes`` is then False).
+        refresh: When the searches of other programs find a message that was appended: ``False`` (within a second or
+            what ``index.refresh_interval`` says), ``"wait_for"`` (as soon as the append returns, for which it waits up
+            to that long) or ``True`` (likewise, by a refresh for each append; costly). What this package reads
+            does not depend on it.
         shards: Primary shards of an index that is made.
         replicas: Copies of each shard of an index that is made.
         timeout: Seconds a request may take.
         retries: Times a request is sent again, to another node if there is one, after the connection was lost.
     """
 
-    hosts: Sequence[str] = ("http://localhost:9200",)
+    hosts: Sequence[str] = field(default=("http://localhost:9200",), repr=False)  # may hold a password
     index_prefix: str = "langswarm_memory"
     api_key: Any = field(default=None, repr=False)
     username: str | None = None
@@ -42,7 +44,7 @@ class ElasticsearchSettings(BackendSettings):
     verify_certs: bool = True
     ssl_assert_fingerprint: str | None = None
     client: Any = field(default=None, repr=False)
-    refresh: bool | str = "wait_for"
+    refresh: bool | str = False
     shards: int = 1
     replicas: int = 1
     timeout: float = 10.0
@@ -63,10 +65,8 @@ class ElasticsearchSettings(BackendSettings):
         BackendSettings.__post_init__(self)
         hosts = (self.hosts,) if isinstance(self.hosts, str) else self.hosts
         require(
-            isinstance(hosts, Sequence)
-            and bool(hosts)
-            and all(isinstance(host, str) and host.startswith(("http://", "https://")) for host in hosts),
-            "hosts must be URLs that begin with http:// or https://",
+            isinstance(hosts, Sequence) and bool(hosts) and all(_is_node(host) for host in hosts),
+            "hosts must be URLs that begin with http:// or https://; with http, a port is needed",
         )
         assign(self, "hosts", tuple(hosts))
         require(
@@ -77,9 +77,27 @@ class ElasticsearchSettings(BackendSettings):
         require(
             (self.username is None) == (self.password is None), "username and password must be given both or neither"
         )
+        require(_is_key(self.api_key), "api_key must be text, or (id, key)")
         require(self.api_key is None or self.username is None, "give api_key, or username and password, but not both")
-        require(self.refresh in (True, False, "wait_for"), "refresh must be 'wait_for', True or False")
+        require(
+            isinstance(self.refresh, bool) or self.refresh == "wait_for", "refresh must be 'wait_for', True or False"
+        )
         require(is_int(self.shards, 1), "shards must be an int from 1")
         require(is_int(self.replicas, 0), "replicas must be an int from 0")
         require(is_number(self.timeout, 0.001), "timeout must be seconds above 0")
         require(is_int(self.retries, 0), "retries must be an int from 0")
+
+
+def _is_key(key: object) -> bool:
+    pair = key if isinstance(key, tuple | list) else (key, "") if key is not None else ("", "")
+    return len(pair) == 2 and all(isinstance(part, str) for part in pair)
+
+
+def _is_node(host: object) -> bool:
+    if not isinstance(host, str):
+        return False
+    try:
+        parts = urlsplit(host)
+        return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.port is not None))
+    except ValueError:
+        return False
