@@ -9,9 +9,6 @@ from typing import Any, ClassVar
 
 from .base import BackendSettings, is_int, is_number, require
 
-DEFAULT_DATABASE = "langswarm_memory"
-DATABASE_NAME = re.compile(r'[^/\\. "$*<>:|?\0]{1,63}')
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MongoDBSettings(BackendSettings):
