@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -22,7 +21,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", metavar="NAME,…", help=f"of: {', '.join([*WORKLOADS, PROCESS])}")
     parser.add_argument(
-        "--stores", default="postgres,sqlite", metavar="NAME,…", help=f"of: sqlite, {', '.join(stores.ALL)}"
+        "--stores", default=",".join(stores.ALL), metavar="NAME,…", help=f"of: sqlite, {', '.join(stores.ALL)}"
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds over less data: a first impression")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each workload")
@@ -58,20 +57,21 @@ def main(argv: list[str] | None = None) -> int:
         scale = replace(scale, rounds=arguments.rounds)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(stores.postgres_server()) if "postgres" in arguments.stores else None
-        facts = report.environment(None if server is None else server.version)
-        facts["µs for an fsync of this disk"] = f"{report.fsync_us(arguments.folder):.0f}"
-        for store in arguments.stores:
-            with stores.arena(store, scale, arguments.folder, server) as arena:
-                for name in arguments.only:
-                    if name == PROCESS:
-                        continue
-                    start = time.perf_counter()
-                    outcomes += asyncio.run(WORKLOADS[name](arena))
-                    print(f"{store} {name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
-        if PROCESS in arguments.only:
-            outcomes += processes.measure(arguments.folder, min(scale.rounds, PROCESS_ROUNDS))
+    facts = report.environment()
+    facts["µs for an fsync of this disk"] = f"{report.fsync_us(arguments.folder):.0f}"
+    for store in arguments.stores:
+        size = stores.scale_of(store, scale)
+        with stores.server_of(store) as server, stores.arena(store, size, arguments.folder, server) as arena:
+            if server is not None:
+                facts[report.STORES[store]] = server.version
+            for name in arguments.only:
+                if name == PROCESS or name in stores.LEFT_OUT.get(store, ()):
+                    continue
+                start = time.perf_counter()
+                outcomes += asyncio.run(WORKLOADS[name](arena))
+                print(f"{store} {name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+    if PROCESS in arguments.only:
+        outcomes += processes.measure(arguments.folder, min(scale.rounds, PROCESS_ROUNDS))
     print(report.as_text(outcomes))
     print("\n" + ", ".join(f"{name} {value}" for name, value in facts.items()))
     if arguments.json:

@@ -7,10 +7,11 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from langswarm_memory.tokens import MESSAGE_OVERHEAD, estimate_text
+
 USERS = 20
 TEXT_CHARACTERS = (200, 400)
 START = datetime(2025, 1, 1, tzinfo=UTC)
-MESSAGE_OVERHEAD = 4  # tokens, as the package's own estimate counts them: both sides must stop at the same message
 
 SENTENCES = (
     "I have looked up the reservation and it is still open for changes until tomorrow evening.",
@@ -79,11 +80,8 @@ class Writer:
 
 
 def tokens(text: str) -> int:
-    """Return the tokens of a message with this text, as the package estimates them."""
-    if text.isascii():
-        return (len(text) + 3) // 4 + MESSAGE_OVERHEAD
-    size = len(text.encode())
-    return int((len(text) + 1.5 * (size - len(text))) / 4) + 1 + MESSAGE_OVERHEAD
+    """Return the tokens of a message with this text as the package estimates them: both stop at the same message."""
+    return estimate_text(text) + MESSAGE_OVERHEAD
 
 
 def plans(count: int) -> list[Plan]:

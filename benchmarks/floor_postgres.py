@@ -1,7 +1,7 @@
 """The floor on PostgreSQL: asyncpg connections with prepared statements, one connection for each writer.
 
-The same rows, keys, indexes and durability as the package's; an append is one statement in autocommit, a batch one statement
-over arrays. Nothing checked, nothing decoded, no pool.
+The same rows, keys, indexes and durability as the package's; an append is one statement in autocommit, a batch one
+statement over arrays. Nothing checked, nothing decoded, no pool.
 """
 
 from __future__ import annotations

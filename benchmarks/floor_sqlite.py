@@ -1,6 +1,7 @@
 """The floor on SQLite: ``sqlite3`` called directly, on the thread of the event loop, blocking it.
 
-The same rows, keys, indexes and durability as the package's; nothing checked, nothing decoded, no other caller considered.
+The same rows, keys, indexes and durability as the package's; nothing checked, nothing decoded, no other caller
+considered.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,26 @@ from sqlalchemy import insert
 from benchmarks.data import Draft, Plan
 from benchmarks.floor_sqlite import file_bytes
 from benchmarks.sides import Append, Read
-from langswarm_memory import MemoryManager, Message, PostgresBackend, SessionMetadata, SQLiteBackend
+from langswarm_memory import MemoryManager, Message, SessionMetadata
 from langswarm_memory.models import SessionRow
+from langswarm_memory.relational import RelationalBackend
 
 LOAD_PAGE = 500
+SESSIONS_AT_ONCE = 50
 
 
 class Package:
-    """Sessions and messages through ``langswarm_memory``."""
+    """Sessions and messages through ``langswarm_memory``.
 
-    def __init__(self, *, path: Path | None = None, synchronous: str = "FULL", url: str | None = None) -> None:
-        self._path, self._url = path, url
-        self._backend: Any = (
-            SQLiteBackend(db_path=str(path), synchronous=synchronous) if url is None else PostgresBackend(url=url)
-        )
-        self.manager = MemoryManager(self._backend, auto_cleanup=False)
+    Args:
+        backend: Its backend.
+        path: The file, on SQLite.
+        url: The database, on PostgreSQL.
+    """
+
+    def __init__(self, backend: Any, *, path: Path | None = None, url: str | None = None) -> None:
+        self._backend, self._path, self._url = backend, path, url
+        self.manager = MemoryManager(backend, auto_cleanup=False)
 
     async def open(self) -> None:
         await self.manager.start()
@@ -37,6 +43,11 @@ class Package:
         await self.manager.create_session(session_id, user_id="user-0", agent_id="agent")
 
     async def add_sessions(self, plans: Sequence[Plan]) -> None:
+        if not isinstance(self._backend, RelationalBackend):
+            for start in range(0, len(plans), SESSIONS_AT_ONCE):
+                some = plans[start : start + SESSIONS_AT_ONCE]
+                await asyncio.gather(*(self._add(plan) for plan in some))
+            return
         rows = [
             {
                 "session_id": plan.session_id,
@@ -53,6 +64,10 @@ class Package:
         ]
         async with self._backend.orm(write=True) as db:
             await db.execute(insert(SessionRow), rows)
+
+    async def _add(self, plan: Plan) -> None:
+        created = {"created_at": plan.created_at, "updated_at": plan.created_at}
+        await self._backend.create_session(SessionMetadata(plan.session_id, plan.user_id, "agent", **created))
 
     async def load(self, session_id: str, drafts: Sequence[Draft]) -> None:
         session = await self._session(session_id)
@@ -147,7 +162,8 @@ class Package:
     async def stored_bytes(self) -> int:
         if self._path is not None:
             return file_bytes(self._path)
+        if self._url is None:
+            return int((await self._backend.get_usage_stats()).storage_size_bytes)
         from benchmarks.floor_postgres import relation_bytes
 
-        assert self._url is not None
         return await relation_bytes(self._url)

@@ -23,6 +23,8 @@ STORES = {
     "postgres": "PostgreSQL",
     "sqlite-normal": "SQLite, synchronous=NORMAL",
     "sqlite-full": "SQLite, synchronous=FULL",
+    "redis": "Redis",
+    "mongodb": "MongoDB",
 }
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 HEADING = ("workload", "driver µs", "package µs", "ratio", "lowest – highest", "best/best", "asked", "aim", "")
@@ -53,30 +55,28 @@ neither.
 
 The raw driver is handed finished rows. It checks nothing, counts no tokens, decodes nothing, pools nothing:
 
-| | SQLite | PostgreSQL |
-|---|---|---|
-| called | `sqlite3` on the thread of the event loop, which it blocks | asyncpg, a connection for each writer |
-| append | `BEGIN IMMEDIATE`, `UPDATE … RETURNING`, `INSERT`, `COMMIT` | one prepared statement in autocommit |
-| batch of 100 | the same with `executemany` | one prepared statement over arrays |
-| reading | `fetchall`, tuples | prepared statements, records |
-| context of 4,000 tokens | a cursor that stops where the budget is spent | a flat 200 rows, cut in Python |
+| | called | append | batch of 100 | reading | context of 4,000 tokens |
+|---|---|---|---|---|---|
+| SQLite | `sqlite3` on the thread of the event loop, which it blocks | `BEGIN IMMEDIATE`, `UPDATE … RETURNING`, \
+`INSERT`, `COMMIT` | the same with `executemany` | `fetchall`, tuples | a cursor that stops where the budget is spent |
+| PostgreSQL | asyncpg, a connection for each writer | one prepared statement in autocommit | one prepared statement \
+over arrays | prepared statements, records | a flat 200 rows, cut in Python |
+| Redis | redis-py, a pool | one script | one script | one command, or one pipeline; bytes | as on PostgreSQL |
+| MongoDB | motor | `find_one_and_update`, `insert_many` | the same | `find`; dicts | as on PostgreSQL |
 
 Messages read from a store decode a column when it is first looked at. Most callers look at role and text of every
 message: the rows *role and text looked at* include that. *Raw driver on a thread* is the floor of whatever leaves the
 event loop free. Messages are texts of 200 to 400 characters."""
 
 
-def environment(postgres: str | None) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return what the figures depend on."""
-    found = {
+    return {
         "processors": str(os.cpu_count()),
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "SQLite": sqlite3.sqlite_version,
     }
-    if postgres:
-        found["PostgreSQL"] = postgres
-    return found
 
 
 def fsync_us(folder: Path) -> float:

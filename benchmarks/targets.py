@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-POSTGRES, NORMAL, FULL = "postgres", "sqlite-normal", "sqlite-full"
+POSTGRES, NORMAL, FULL, REDIS = "postgres", "sqlite-normal", "sqlite-full", "redis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ TARGETS: dict[tuple[str, str], Target] = {
     ("list", POSTGRES): Target(0.6, 0.75),
     ("list", NORMAL): Target(0.4, 0.50),
     ("list", FULL): Target(0.4, 0.50),
+    ("append", REDIS): Target(0.6, 0.85),
+    ("last", REDIS): Target(0.7, 0.9),
+    ("history", REDIS): Target(0.7, 0.9),
+    ("open-at-once", REDIS): Target(0.7, 1.1),
+    ("list", REDIS): Target(0.7, 0.9),
 }
 
 GROWTH = 1.1  # an append at message 10,000 over one at message 100

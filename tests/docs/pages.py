@@ -1,7 +1,7 @@
 """The documentation as the tests see it: pages, their fenced blocks, and how a block is executed.
 
 One rule per language; a block in any other language is an error. The blocks of a page run in its order, in one
-namespace and one folder, in two rounds: on SQLite those that name no PostgreSQL URL, on PostgreSQL those that do.
+namespace and one folder, in a round per store: each on the store whose address it names, the others on SQLite.
 
     python   executed; `await` may stand at the top level. One that calls asyncio.run() is a program: a new interpreter
     bash     executed, except `make` and `pip install`, whose targets and extras are looked up
@@ -40,7 +40,14 @@ OWN_TESTS = {"docs/queries.md"}  # its recipes run over real data on both databa
 SECONDS = 120.0
 
 FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
-POSTGRES_URL = re.compile(r"(?P<scheme>postgres(?:ql)?(?:\+asyncpg)?)://[^\s\"'`<>?]+")
+ADDRESSES = {
+    "postgres": re.compile(r"(?P<scheme>postgres(?:ql)?(?:\+asyncpg)?://)[^\s\"'`<>?]+"),
+    "redis": re.compile(r"(?P<scheme>redis://)localhost:6379(?:/\d+)?"),
+    "mongodb": re.compile(r"(?P<scheme>mongodb://)localhost:27017(?:/\w+)?"),
+    "elasticsearch": re.compile(r"(?P<scheme>http://)localhost:9200"),
+    "bigquery": re.compile(r"(?P<scheme>http://)localhost:9050"),
+}
+"""The addresses by which pages name a server; the tests put that of a server of their own in their place."""
 PARSERS = {
     "json": json.loads,
     "toml": tomllib.loads,
@@ -67,8 +74,16 @@ class Block:
         return f"{self.page}:{self.line}"
 
     @property
-    def on_postgres(self) -> bool:
-        return self.language == "sql" or (self.language in EXECUTED and POSTGRES_URL.search(self.text) is not None)
+    def store(self) -> str:
+        """The store that the block runs on."""
+        if self.language == "sql":
+            return "postgres"
+        found = [store for store, address in ADDRESSES.items() if address.search(self.text)]
+        if self.language not in EXECUTED or not found:
+            return "sqlite"
+        if len(found) > 1:
+            raise BlockError(f"{self.place}: a block runs on one store, this one names {' and '.join(found)}")
+        return found[0]
 
 
 def pages() -> list[str]:
@@ -125,10 +140,12 @@ class Round:
 
     Args:
         folder: Where the blocks run.
-        url: The PostgreSQL URL that takes the place of those in the blocks; None in the round on SQLite.
+        store: The store of this round.
+        url: What takes the place of the store's addresses in the blocks; None on SQLite.
     """
 
     folder: Path
+    store: str = "sqlite"
     url: str | None = None
     namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "__page__"})
     printed: str | None = None
@@ -144,11 +161,11 @@ class Round:
             elif block.language == "output":
                 if before is None:
                     raise BlockError(f"{block.place}: output of no block")
-                if before.on_postgres == (self.url is not None):
+                if before.store == self.store:
                     self._compare(block)
             elif block.language in EXECUTED:
                 before = block
-                if block.on_postgres == (self.url is not None):
+                if block.store == self.store:
                     await self._execute(block)
                     executed += 1
         return executed
@@ -163,7 +180,7 @@ class Round:
         if self.url is None:
             return block.text
         place = self.url.partition("://")[2]
-        return POSTGRES_URL.sub(lambda match: f"{match['scheme']}://{place}", block.text)
+        return ADDRESSES[self.store].sub(lambda match: f"{match['scheme']}{place}", block.text)
 
     def _parse(self, block: Block) -> None:
         try:

@@ -18,13 +18,25 @@ import langswarm_memory
 from langswarm_memory import MemoryConfiguration
 from langswarm_memory.cli.app import root
 from langswarm_memory.repository.protocol import StoreFeatures
-from langswarm_memory.settings import BackendSettings, InMemorySettings, PostgresSettings, SQLiteSettings
+from langswarm_memory.settings import (
+    BackendSettings,
+    BigQuerySettings,
+    ElasticsearchSettings,
+    InMemorySettings,
+    MongoDBSettings,
+    PostgresSettings,
+    RedisSettings,
+    SQLiteSettings,
+)
 from tests.docs import pages as documentation
 from tests.docs.pages import CHECKOUT, OWN_TESTS, BlockError, Round
 
 PAGES = documentation.pages()
 RUN_HERE = [page for page in PAGES if page not in OWN_TESTS]
-WITH_POSTGRES = [page for page in RUN_HERE if any(block.on_postgres for block in documentation.blocks(page))]
+ON_SERVERS = sorted(
+    {(block.store, page) for page in RUN_HERE for block in documentation.blocks(page)}
+    - {("sqlite", page) for page in RUN_HERE}
+)
 MKDOCS = "mkdocs is not installed; run: pip install 'langswarm-memory[docs]'"
 
 
@@ -36,18 +48,17 @@ MKDOCS = "mkdocs is not installed; run: pip install 'langswarm-memory[docs]'"
 async def test_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LANGSWARM_MEMORY_URL", raising=False)
-    wanted = [b for b in documentation.blocks(page) if b.language in documentation.EXECUTED and not b.on_postgres]
+    wanted = [b for b in documentation.blocks(page) if b.language in documentation.EXECUTED and b.store == "sqlite"]
     assert await Round(tmp_path).run(page) == len(wanted)
 
 
-@pytest.mark.store("postgres")
-@pytest.mark.parametrize("page", WITH_POSTGRES)
-async def test_postgres_blocks_run(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+@pytest.mark.parametrize(("store", "page"), ON_SERVERS)
+async def test_blocks_run_on_servers(
+    store: str, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LANGSWARM_MEMORY_URL", raising=False)
-    assert await Round(tmp_path, postgres_url).run(page) > 0
+    assert await Round(tmp_path, store, request.getfixturevalue(f"{store}_address")).run(page) > 0
 
 
 def page_of(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -99,20 +110,20 @@ def test_reference_names_nothing_that_is_not_public() -> None:
     assert set(named) - set(langswarm_memory.__all__) == set()
 
 
-def options_table(heading: str) -> dict[str, tuple[str, set[str]]]:
-    """Return option → (default, other names) of the table under a heading of the configuration page."""
-    section = documentation.read("docs/configuration.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+def options_table(page: str, heading: str) -> dict[str, tuple[str, set[str]]]:
+    """Return option → (default, other names) of the table under a heading of a page."""
+    section = documentation.read(page).partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|", section, re.MULTILINE)
     return {name: (default.strip(" `"), set(re.findall(r"`(\w+)`", others))) for name, default, others in rows}
 
 
 def options_of(cls: type[Any], base: type[Any] | None = None) -> dict[str, tuple[str, set[str]]]:
-    inherited = {field.name for field in dataclasses.fields(base)} if base else set()
+    inherited = {(field.name, default_of(field)) for field in dataclasses.fields(base)} if base else set()
     aliases: dict[str, str] = getattr(cls, "aliases", {})
     return {
         field.name: (default_of(field), {alias for alias, name in aliases.items() if name == field.name})
         for field in dataclasses.fields(cls)
-        if field.name not in inherited
+        if (field.name, default_of(field)) not in inherited
     }
 
 
@@ -123,17 +134,23 @@ def default_of(field: dataclasses.Field[Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("heading", "cls", "base"),
+    ("page", "heading", "cls", "base"),
     [
-        ("Every backend", BackendSettings, None),
-        ("In memory", InMemorySettings, BackendSettings),
-        ("SQLite", SQLiteSettings, BackendSettings),
-        ("PostgreSQL", PostgresSettings, BackendSettings),
-        ("The configuration object", MemoryConfiguration, None),
+        ("docs/configuration.md", "Every backend", BackendSettings, None),
+        ("docs/configuration.md", "In memory", InMemorySettings, BackendSettings),
+        ("docs/configuration.md", "SQLite", SQLiteSettings, BackendSettings),
+        ("docs/configuration.md", "PostgreSQL", PostgresSettings, BackendSettings),
+        ("docs/redis.md", "Options", RedisSettings, BackendSettings),
+        ("docs/mongodb.md", "Options", MongoDBSettings, BackendSettings),
+        ("docs/elasticsearch.md", "Options", ElasticsearchSettings, BackendSettings),
+        ("docs/bigquery.md", "Options", BigQuerySettings, BackendSettings),
+        ("docs/configuration.md", "The configuration object", MemoryConfiguration, None),
     ],
 )
-def test_options_are_documented_with_their_defaults(heading: str, cls: type[Any], base: type[Any] | None) -> None:
-    assert options_table(heading) == options_of(cls, base)
+def test_options_are_documented_with_their_defaults(
+    page: str, heading: str, cls: type[Any], base: type[Any] | None
+) -> None:
+    assert options_table(page, heading) == options_of(cls, base)
 
 
 def test_features_are_documented_as_the_stores_declare_them() -> None:
@@ -142,12 +159,16 @@ def test_features_are_documented_as_the_stores_declare_them() -> None:
         langswarm_memory.SQLiteBackend(db_path="memory.db"),
         langswarm_memory.SQLiteBackend(db_path=":memory:"),
         langswarm_memory.PostgresBackend(),
+        langswarm_memory.RedisBackend(),
+        langswarm_memory.MongoDBBackend(),
+        langswarm_memory.ElasticsearchBackend(),
+        langswarm_memory.BigQueryBackend(project_id="project"),
     ]
     declared = {
         field.name: ["yes" if getattr(store.features, field.name) else "no" for store in stores]
         for field in dataclasses.fields(StoreFeatures)
     }
-    rows = re.findall(r"^\| `(\w+)` \|((?: (?:yes|no) \|){4})", documentation.read("docs/backends.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|((?: (?:yes|no) \|){8})", documentation.read("docs/backends.md"), re.MULTILINE)
     assert {name: re.findall("yes|no", cells) for name, cells in rows} == declared
 
 
