@@ -12,6 +12,8 @@ import pytest
 from langswarm_memory.backend import BaseMemoryBackend
 from langswarm_memory.backends.postgres import PostgresBackend
 from langswarm_memory.backends.sqlite import SQLiteBackend
+from tests.conformance.store_bigquery import bigquery_shared_dataset  # noqa: F401
+from tests.conformance.store_elasticsearch import elasticsearch_memory  # noqa: F401
 from tests.services.postgres import PostgresService
 
 

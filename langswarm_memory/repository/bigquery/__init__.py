@@ -1,0 +1,1 @@
+"""Sessions in BigQuery: four tables, every write one job of one transaction."""

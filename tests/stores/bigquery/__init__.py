@@ -1,0 +1,1 @@
+"""Tests of one store alone: its stored form, its settings, its faults."""
