@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from .contexts import ContextMethods
 from .errors import ConflictError, InvalidInputError, SessionNotFoundError
 from .incoming import counted, distinct
 from .interfaces.contracts import IMemorySession
@@ -21,18 +22,17 @@ from .interfaces.records import (
 )
 from .interfaces.timestamps import Timestamp
 from .repository.protocol import Appended, MessageQuery, SessionRecord
-from .windows import check_limit, from_whole_turn, position, role_texts
+from .windows import check_limit, position, role_texts
 
 if TYPE_CHECKING:
     from .backend import BaseMemoryBackend
 
-RECENT_MESSAGES = 10  # what get_recent_context() returns besides system messages when nothing bounds it
 HISTORY_PAGE = 500  # messages per statement in iter_messages()
 EDIT_TRIES = 8  # times a metadata edit is repeated when another writer came first
 NO_ROLES: frozenset[str] = frozenset()
 
 
-class BaseMemorySession(IMemorySession):
+class BaseMemorySession(ContextMethods, IMemorySession):
     """A handle on a stored session. It holds no messages: every read asks the store.
 
     Args:
@@ -229,63 +229,6 @@ class BaseMemorySession(IMemorySession):
             if len(page) < page_size:
                 return
             last = page[-1]
-
-    async def get_recent_context(self, max_tokens: int | None = None) -> list[Message]:
-        """Return the newest messages that fit a token budget, oldest first, in one statement.
-
-        System messages come always and are counted first; when they alone exceed the budget, only they come. A tool
-        result whose call fell outside is left out. The cost follows the answer, not the history.
-
-        Args:
-            max_tokens: Budget in model tokens. None: ``metadata.max_tokens``; when that is None too, system messages
-                and the last 10 others.
-        """
-        budget = self._metadata.max_tokens if max_tokens is None else check_limit(max_tokens, "max_tokens")
-        bound = self._metadata.max_messages
-        if budget is None:
-            bound = RECENT_MESSAGES if bound is None else min(bound, RECENT_MESSAGES)
-        query = MessageQuery(keep_roles=SYSTEM_ROLES, limit=bound, max_tokens=budget)
-        backend = self._backend
-        return from_whole_turn(await backend.perform(backend.repository.read_messages, self._id, query))
-
-    async def get_recent_messages(self, token_limit: int = 4000) -> list[Message]:
-        """Return the newest messages within `token_limit` tokens; see :meth:`get_recent_context`."""
-        return await self.get_recent_context(token_limit)
-
-    async def get_conversation_context(self, max_tokens: int = 8000, include_summaries: bool = True) -> list[Message]:
-        """Return what to hand to a model: system messages, a summary of what was cut, the newest messages.
-
-        Args:
-            max_tokens: Budget in model tokens, the summary's included.
-            include_summaries: Whether the newest summary stands, as a system message, for messages that are cut.
-        """
-        if check_limit(max_tokens, "max_tokens") is None:
-            raise InvalidInputError("max_tokens must be an int from 0")
-        messages = await self.get_recent_context(max_tokens)
-        first = next((message for message in messages if message.role not in SYSTEM_ROLES), None)
-        if not include_summaries or first is None or first.seq in (None, 1):
-            return messages
-        summary = await self.get_summary()
-        if summary is None or summary.first_seq is None or (first.seq or 0) <= summary.first_seq:
-            return messages
-        note = counted(
-            Message(
-                MessageRole.SYSTEM,
-                f"Summary of the earlier conversation: {summary.summary}",
-                timestamp=summary.created_at,
-                message_id=summary.summary_id,
-                metadata={"summary_id": summary.summary_id},
-            ),
-            self._backend.token_counter,
-        )
-        left = max_tokens - (note.token_count or 0)
-        if left <= 0:
-            return messages
-        shorter = await self.get_recent_context(left)
-        head = next((i for i, message in enumerate(shorter) if message.role not in SYSTEM_ROLES), None)
-        if head is None:
-            return messages  # the summary would leave no room for the conversation itself
-        return [*shorter[:head], note, *shorter[head:]]
 
     async def search_messages(self, query: str, limit: int | None = 10) -> list[Message]:
         """Return messages of this session that hold every word of `query`, newest first."""

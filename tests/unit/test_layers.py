@@ -30,6 +30,7 @@ LAYERS = {
     "windows": 4,
     "incoming": 4,
     "summaries": 4,
+    "contexts": 5,
     "session": 5,
     "backend": 6,
     "relational": 6,

@@ -1,13 +1,13 @@
-"""What part of a history a read returns."""
+"""Arguments that say which part of a history a read returns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from .errors import InvalidInputError
-from .interfaces.enums import MessageRole
-from .interfaces.message import Message, coerce_role
-from .repository import codec
+from ..errors import InvalidInputError
+from ..interfaces.enums import MessageRole
+from ..interfaces.message import Message, coerce_role
+from ..repository import codec
 
 
 def check_limit(limit: object, what: str = "limit") -> int | None:
@@ -55,19 +55,3 @@ def role_texts(roles: object) -> frozenset[str] | None:
     if not isinstance(roles, Iterable):
         raise InvalidInputError(f"roles takes roles, got {type(roles).__name__}")
     return frozenset(role_text(role) for role in roles)
-
-
-def from_whole_turn(messages: Sequence[Message]) -> list[Message]:
-    """Leave out tool results whose call is not there: no provider takes them."""
-    if all(message.role != MessageRole.TOOL for message in messages):
-        return list(messages)
-    calls: set[str] = set()
-    result: list[Message] = []
-    for message in messages:
-        if message.role == MessageRole.TOOL and message.tool_call_id not in calls:
-            continue
-        for call in message.tool_calls or ():
-            if isinstance(call, dict) and isinstance(call.get("id"), str):
-                calls.add(call["id"])
-        result.append(message)
-    return result

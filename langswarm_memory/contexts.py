@@ -1,0 +1,230 @@
+"""Contexts: what of a session to hand to a model, why, and how to mend a broken history."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .errors import InvalidInputError
+from .interfaces.enums import SYSTEM_ROLES
+from .interfaces.message import Message
+from .interfaces.records import ConversationSummary, SessionMetadata
+from .repository.protocol import MessageQuery
+from .windows.additions import Additions
+from .windows.bounds import check_limit
+from .windows.build import Oversize, Provider, Rules, Window, build
+from .windows.explain import COVERED, TOO_LARGE, TOO_OLD, Explained, decided
+from .windows.repair import Break, RepairReport, breaks_of, mend
+from .windows.units import Unanswered
+
+if TYPE_CHECKING:
+    from .backend import BaseMemoryBackend
+
+RECENT_MESSAGES = 10  # what a context holds besides system messages when nothing bounds it
+OVERSIZE_PAGE = 200  # messages read to find a newest unit that exceeds the budget
+
+
+class ContextMethods:
+    """The methods of a session that choose what a model sees. They hold nothing but what the session holds."""
+
+    _metadata: SessionMetadata
+    _backend: BaseMemoryBackend
+    _id: str
+
+    if TYPE_CHECKING:
+
+        async def get_summary(self) -> ConversationSummary | None:
+            """Return the newest summary."""
+
+        async def add_messages(self, messages: list[Message]) -> list[int]:
+            """Append messages."""
+
+        def iter_messages(self) -> AsyncIterator[Message]:
+            """Yield the whole history."""
+
+    async def get_recent_context(
+        self,
+        max_tokens: int | None = None,
+        *,
+        provider: Provider = "openai",
+        unanswered: Unanswered = "result",
+        oversize: Oversize = "drop",
+    ) -> list[Message]:
+        """Return the newest messages that fit a token budget, oldest first, in one statement.
+
+        The window is one that `provider` takes, at every budget: tool calls come with their results, directly after
+        them, reasoning with what it led to. System messages come always and are counted first; when they alone exceed
+        the budget, only they come. The cost follows the answer, not the history.
+
+        Args:
+            max_tokens: Budget in model tokens. None: ``metadata.max_tokens``; when that is None too, system messages
+                and the last 10 others.
+            provider: Whose rules the window keeps: ``openai``, ``responses``, ``anthropic`` or ``gemini``. For the last
+                two the user begins.
+            unanswered: What becomes of tool calls without a result, also of those that run right now: ``result`` puts
+                in one that says that the call was interrupted, ``drop`` leaves the call out, ``keep`` leaves it as it
+                is, which no provider takes.
+            oversize: What becomes of the newest message, with what belongs to it, when it exceeds the budget alone:
+                ``drop`` returns system messages only, ``keep`` returns it anyway, with a second statement.
+
+        Raises:
+            InvalidInputError: A negative budget, or a choice that there is not.
+            SessionNotFoundError: The session was deleted.
+        """
+        rules = Rules(provider=provider, unanswered=unanswered, oversize=oversize)
+        return (await self._window(max_tokens, rules)).messages
+
+    async def get_recent_messages(
+        self,
+        token_limit: int = 4000,
+        *,
+        provider: Provider = "openai",
+        unanswered: Unanswered = "result",
+        oversize: Oversize = "drop",
+    ) -> list[Message]:
+        """Return the newest messages within `token_limit` tokens; see :meth:`get_recent_context`."""
+        return await self.get_recent_context(token_limit, provider=provider, unanswered=unanswered, oversize=oversize)
+
+    async def get_conversation_context(
+        self,
+        max_tokens: int = 8000,
+        include_summaries: bool = True,
+        *,
+        provider: Provider = "openai",
+        unanswered: Unanswered = "result",
+        oversize: Oversize = "drop",
+    ) -> list[Message]:
+        """Return what to hand to a model: system messages, a summary of what was cut, the newest messages.
+
+        The messages themselves win: the summary stands only for what does not fit.
+
+        Args:
+            max_tokens: Budget in model tokens, the summary's included.
+            include_summaries: Whether the newest summary stands, as a system message, for messages that are cut.
+            provider: As in :meth:`get_recent_context`.
+            unanswered: As there.
+            oversize: As there.
+        """
+        if check_limit(max_tokens, "max_tokens") is None:
+            raise InvalidInputError("max_tokens must be an int from 0")
+        rules = Rules(provider=provider, unanswered=unanswered, oversize=oversize)
+        return (await self._window(max_tokens, rules, include_summaries=include_summaries)).messages
+
+    async def explain(
+        self,
+        max_tokens: int | None = None,
+        *,
+        include_summaries: bool = True,
+        provider: Provider = "openai",
+        unanswered: Unanswered = "result",
+        oversize: Oversize = "drop",
+    ) -> list[Explained]:
+        """Return, for each message of the whole history, what becomes of it in a context, and why.
+
+        It explains :meth:`get_conversation_context` of the same arguments; without summaries,
+        :meth:`get_recent_context`. The same code decides. Messages that the context adds stand where they belong.
+
+        Args:
+            max_tokens: Budget in model tokens. None: as in :meth:`get_recent_context`.
+            include_summaries: Whether the newest summary stands for messages that are cut.
+            provider: As in :meth:`get_recent_context`.
+            unanswered: As there.
+            oversize: As there.
+        """
+        rules = Rules(provider=provider, unanswered=unanswered, oversize=oversize)
+        window, summary = await self._decide(max_tokens, rules, include_summaries)
+        stretch = list(window.explained())
+        read = {one.seq for one in stretch}
+        last = max((one.seq for one in stretch if one.seq is not None), default=None)
+        why = TOO_LARGE if window.first_seq is None else TOO_OLD
+        older: list[Explained] = []
+        async for message in self.iter_messages():
+            seq = message.seq
+            if seq not in read and (last is None or (seq or 0) < last):
+                older.append(decided(message, "cut", why))
+        return [_covered(one, summary) for one in _merged(older, stretch)]
+
+    async def find_breaks(self) -> list[Break]:
+        """Return the places where no provider takes the history as it is stored, oldest first.
+
+        A crash or a cancelled tool leaves calls without results. Contexts are valid all the same. Cost: the whole
+        history is read, in pages.
+        """
+        return await breaks_of(self.iter_messages())
+
+    async def repair(self) -> RepairReport:
+        """Store a result for every interrupted tool call, saying so, and report what was stored.
+
+        The results have ids and contents of their calls, so that repeating this, in many processes at once too, stores
+        each once. They stand at the end of the history; contexts show them behind their calls. The result of a tool
+        that was still running takes their place when it is stored.
+
+        Raises:
+            As :meth:`add_messages`.
+        """
+        report = mend(await self.find_breaks(), self._additions())
+        if report.added:
+            await self.add_messages(list(report.added))
+        return report
+
+    # --- windows -----------------------------------------------------------------------------------------------
+
+    def _additions(self) -> Additions:
+        return Additions(self._id, self._backend.token_counter)
+
+    async def _window(self, max_tokens: int | None, rules: Rules, *, include_summaries: bool = False) -> Window:
+        return (await self._decide(max_tokens, rules, include_summaries))[0]
+
+    async def _decide(
+        self, max_tokens: int | None, rules: Rules, include_summaries: bool
+    ) -> tuple[Window, ConversationSummary | None]:
+        """Return the window, and the summary in it."""
+        budget = self._metadata.max_tokens if max_tokens is None else check_limit(max_tokens, "max_tokens")
+        bound = self._metadata.max_messages
+        if budget is None:
+            bound = RECENT_MESSAGES if bound is None else min(bound, RECENT_MESSAGES)
+        additions = self._additions()
+        stretch = await self._read(MessageQuery(keep_roles=SYSTEM_ROLES, limit=bound, max_tokens=budget))
+        window = build(stretch, budget, rules, additions)
+        if window.first_seq is None and rules.oversize == "keep" and bound != 0:
+            limit = OVERSIZE_PAGE if bound is None else min(bound, OVERSIZE_PAGE)
+            newest = await self._read(MessageQuery(exclude_roles=SYSTEM_ROLES, limit=limit))
+            both = {message.seq: message for message in (*stretch, *newest)}
+            stretch = [both[seq] for seq in sorted(seq for seq in both if seq is not None)]
+            window = build(stretch, budget, rules, additions)
+        if not include_summaries or window.complete or window.first_seq in (None, 1):
+            return window, None
+        summary = await self.get_summary()
+        if summary is None or summary.first_seq is None or (window.first_seq or 0) <= summary.first_seq:
+            return window, None
+        # The newest unit may exceed the budget, but never so that the summary has room.
+        strict = replace(rules, oversize="drop")
+        shorter = build(stretch, budget, strict, additions, note=additions.summary(summary))
+        if shorter.first_seq is None:
+            return window, None  # the summary would leave no room for the conversation itself
+        return shorter, summary
+
+    async def _read(self, query: MessageQuery) -> list[Message]:
+        backend = self._backend
+        return await backend.perform(backend.repository.read_messages, self._id, query)
+
+
+def _merged(older: list[Explained], window: list[Explained]) -> list[Explained]:
+    """Put messages outside the stretch that a window was made of between those in it: system messages are old."""
+    merged = list(reversed(window))
+    at = 0
+    for one in reversed(older):
+        # What is added has no position: what begins the window stands before the first message of it.
+        while at < len(merged) and (merged[at].seq is None or (merged[at].seq or 0) > (one.seq or 0)):
+            at += 1
+        merged.insert(at, one)
+    return merged[::-1]
+
+
+def _covered(one: Explained, summary: ConversationSummary | None) -> Explained:
+    if summary is None or one.decision != "cut" or one.seq is None:
+        return one
+    if summary.first_seq is None or summary.last_seq is None or not summary.first_seq <= one.seq <= summary.last_seq:
+        return one
+    return one._replace(decision="summarised", why=COVERED)
