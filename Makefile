@@ -3,7 +3,8 @@
 #
 #   make demo                        try it: import conversations, show one, query them
 #   make demo DATA=conversations.json    the same with your own, in OpenAI format
-#   make test                        style, types and all tests; brings up the servers it needs
+#   make test                        style, types and all tests; brings the servers of all stores that it can
+#   make servers                     bring them alone
 #   make help                        the other targets
 
 PYTHON ?= python3
@@ -22,17 +23,18 @@ ARGS ?=
 # A file of conversations for the demo.
 DATA ?=
 # In CI a store that cannot be tested is a failure, at a desk it is skipped with the command that brings it.
-comma := ,
-REQUIRE := $(if $(filter-out 0 false,$(CI)),--require-stores=sqlite$(comma)postgres)
+IN_CI := $(filter-out 0 false,$(CI))
+REQUIRE := $(if $(IN_CI),--require-stores=all)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test pytest lint format typecheck bench docs dev clean
+.PHONY: help demo test pytest servers lint format typecheck bench docs dev clean
 
 help:
 	@echo 'make demo [DATA=FILE]   try it, with the bundled conversations or with yours'
 	@echo 'make test               style, types and all tests'
 	@echo 'make pytest ARGS=...    tests alone, with arguments for pytest'
+	@echo 'make servers            bring the servers of the tests into .servers/'
 	@echo 'make lint               style alone;  make format: put it right'
 	@echo 'make typecheck          types alone'
 	@echo 'make bench ARGS=...     measure against the raw drivers'
@@ -90,6 +92,8 @@ test: $(VENV)/.dev
 	run style $(BIN)/ruff check .; \
 	run format $(BIN)/ruff format --check .; \
 	run types $(BIN)/mypy; \
+	printf '\n== servers (the first time: some minutes)\n'; \
+	$(BIN)/python -m tests.services up || $(if $(IN_CI),failed="$$failed servers",echo 'the tests of a store that is missing here are skipped'); \
 	run tests env $(PYTEST) -q -n $(JOBS) $(REQUIRE); \
 	echo; \
 	if [ -n "$$failed" ]; then echo "make test: FAILED:$$failed"; exit 1; fi; \
@@ -97,6 +101,9 @@ test: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	@$(PYTEST) $(ARGS)
+
+servers: $(VENV)/.dev
+	@$(BIN)/python -m tests.services up
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -115,7 +122,7 @@ bench: $(VENV)/.dev
 docs: $(VENV)/.docs
 	@$(BIN)/mkdocs build --strict
 
-# Only what is listed in .gitignore as made here.
+# Only what is listed in .gitignore as made here. Not .servers/: `python -m tests.services clean` removes that.
 clean:
 	rm -rf $(VENV) build dist site .demo .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,4 +25,7 @@ def attach(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
 
 def installed(package: str) -> bool:
     """Return whether a package can be imported, without importing it."""
-    return not package or importlib.util.find_spec(package) is not None
+    try:
+        return not package or importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # one package inside another that is missing
+        return False

@@ -14,8 +14,32 @@ from .registry import backend_class, resolve_name
 URL_VARIABLE = "LANGSWARM_MEMORY_URL"
 """The environment variable that names the store of ``True``, ``"auto"`` and the production preset."""
 
-SCHEMES = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres", "memory": "in_memory"}
+SCHEMES = {
+    "sqlite": "sqlite",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "memory": "in_memory",
+    "redis": "redis",
+    "rediss": "redis",
+    "mongodb": "mongodb",
+    "http": "elasticsearch",
+    "https": "elasticsearch",
+    "bigquery": "bigquery",
+}
 """The part of a URL before ``://`` (without a driver such as ``+asyncpg``), and the backend it names."""
+
+ADDRESSES = {
+    "sqlite": "db_path",
+    "postgres": "url",
+    "redis": "url",
+    "mongodb": "uri",
+    "elasticsearch": "hosts",
+    "bigquery": "project_id",
+}
+"""The setting that takes the URL of each backend."""
+
+CLOUD_REDIS_VARIABLES = ("REDISCLOUD_URL", "REDIS_TLS_URL")
+"""Where hosting companies put the URL of a Redis; the cloud preset looks there as well."""
 
 DEVELOPMENT_PATH = "./langswarm_dev_memory.db"
 PRODUCTION_PATH = "./langswarm_production_memory.db"
@@ -87,17 +111,16 @@ class MemoryConfiguration:
     def resolved(self) -> MemoryConfiguration:
         """Return the configuration with ``"auto"`` replaced by a backend.
 
-        In debug mode: in memory. Else the store of ``LANGSWARM_MEMORY_URL``. Else SQLite.
+        In debug mode: in memory. Else the store of ``LANGSWARM_MEMORY_URL``. Else the Redis of ``REDIS_URL``, or of
+        ``REDIS_HOST`` with ``REDIS_PORT``, ``REDIS_DB`` and ``REDIS_PASSWORD``. Else SQLite.
         """
         if resolve_name(self.backend) != "auto":
             return self
-        url = os.environ.get(URL_VARIABLE)
+        backend, settings = "sqlite", dict[str, Any]()
         if self.debug_mode:
-            backend, settings = "in_memory", dict[str, Any]()
-        elif url:
-            backend, settings = _from_url(url)
-        else:
-            backend, settings = "sqlite", {}
+            backend = "in_memory"
+        elif found := _from_environment():
+            backend, settings = found
         return _replace(self, backend=backend, settings={**settings, **self.settings})
 
     def validate(self) -> list[str]:
@@ -147,10 +170,12 @@ def _presets() -> dict[str, dict[str, Any]]:
         "settings": {"db_path": CLOUD_PATH, "cache_size": 1000},
         "session_ttl": CLOUD_TTL,
     }
-    url = os.environ.get(URL_VARIABLE)
-    if url:
-        for preset in (production, cloud):
-            preset["backend"], preset["settings"] = _from_url(url)
+    for preset, name, more in ((production, "v2", ()), (cloud, "cloud", CLOUD_REDIS_VARIABLES)):
+        found = _from_environment(*more)
+        if found is not None:
+            preset["backend"], preset["settings"] = found
+            if found[0] == "redis":
+                preset["settings"] = {"key_prefix": f"langswarm:{name}:memory:", **found[1]}
     return {
         "development": development,
         "dev": development,
@@ -161,6 +186,22 @@ def _presets() -> dict[str, dict[str, Any]]:
         "prod": production,
         "cloud": cloud,
     }
+
+
+def _from_environment(*redis_variables: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the backend and settings that the environment names: `URL_VARIABLE`, then what names a Redis."""
+    env = os.environ
+    for variable in (URL_VARIABLE, "REDIS_URL", *redis_variables):
+        if url := env.get(variable):
+            return _from_url(url)
+    if host := env.get("REDIS_HOST"):
+        numbers = {name: env.get(f"REDIS_{name.upper()}") for name in ("port", "db")}
+        for name, text in numbers.items():
+            if text and not text.isdecimal():
+                raise MemoryConfigurationError(f"the environment variable REDIS_{name.upper()} must be a number")
+        given = {name: int(text) for name, text in numbers.items() if text}
+        return "redis", {"host": host, "password": env.get("REDIS_PASSWORD") or None, **given}
+    return None
 
 
 def _from_text(cls: type[MemoryConfiguration], text: str) -> MemoryConfiguration:
@@ -177,9 +218,8 @@ def _from_url(url: str) -> tuple[str, dict[str, Any]]:
     if backend is None:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise MemoryConfigurationError(f"no backend for URLs that begin with {scheme}://", suggestion=f"use {known}")
-    if backend == "in_memory":
-        return backend, {}
-    return backend, {"db_path" if backend == "sqlite" else "url": url}
+    address = ADDRESSES.get(backend)
+    return backend, {address: url} if address else {}
 
 
 def _from_mapping(cls: type[MemoryConfiguration], given: Mapping[str, Any]) -> MemoryConfiguration:

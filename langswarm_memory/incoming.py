@@ -23,9 +23,10 @@ def counted(message: Message, count: Callable[[Message], int]) -> Message:
         codec.check_content(message)
     if type(message) is not Message:
         message = copy.copy(message)  # a plain one: what was read from a store decodes its row only as it is used
+    values = message.__dict__.copy()
+    values["token_count"] = count(message)
     twin = object.__new__(Message)
-    twin.__dict__.update(message.__dict__)
-    twin.token_count = count(message)
+    twin.__dict__ = values
     return twin
 
 

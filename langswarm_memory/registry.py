@@ -16,6 +16,9 @@ ALIASES = {
     "in-memory": "in_memory",
     "postgresql": "postgres",
     "pg": "postgres",
+    "mongo": "mongodb",
+    "elastic": "elasticsearch",
+    "es": "elasticsearch",
 }
 
 _registered: dict[str, type[IMemoryBackend]] = {}

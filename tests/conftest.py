@@ -14,15 +14,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-stores",
         metavar="NAME,NAME",
-        help="stores that must be tested: a missing server fails instead of skipping, and so does a run in "
+        help="stores that must be tested, or all: a missing server fails instead of skipping, and so does a run in "
         "which no test passed on one of them. Default: none; when CI is set, a missing server of "
         f"{', '.join(sorted(stores.REQUIRED_IN_CI))} fails.",
+    )
+
+    parser.addoption(
+        "--write-docs",
+        action="store_true",
+        help="write the closing table, of what each store was tested against, into docs/backends.md",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     stores.required_stores(config)  # a misspelt name ends the run now, not in the first test that needs it
     config.stash[stores.SERVERS] = {}
+    config.pluginmanager.import_plugin("tests.services.fixtures_servers")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -56,6 +63,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("stores")
         for line in stores.store_table(counts, config.stash[stores.SERVERS]):
             terminalreporter.write_line(line)
+        if config.getoption("--write-docs"):
+            stores.write_docs(counts, config.stash[stores.SERVERS])
     if not config.option.collectonly:
         for store in stores.untested(config, counts):
             terminalreporter.write_line(f"no test passed on {store}, which this run requires", red=True)

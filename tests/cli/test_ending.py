@@ -79,7 +79,8 @@ def test_wrong_usage_ends_with_two(on_file: Here, arguments: list[str]) -> None:
 
 
 UNREACHABLE = {
-    "no backend for URLs that begin with redis://": "redis://u:se-cret@127.0.0.1:1/0",
+    "no backend for URLs that begin with mysql://": "mysql://u:se-cret@127.0.0.1:1/0",
+    "redis: ping failed": "redis://u:se-cret@127.0.0.1:1/0",
     "check that the server runs": "postgresql://u:se-cret@127.0.0.1:1/x",
     "url is not a database URL": "postgresql://u:se-cret@127.0.0.1:se-cret/x",
     "three slashes": "sqlite://se-cret.db",

@@ -17,6 +17,10 @@ from langswarm_memory.backends.in_memory import InMemoryBackend
 from langswarm_memory.backends.postgres import PostgresBackend
 from langswarm_memory.backends.sqlite import SQLiteBackend
 from langswarm_memory.repository.protocol import MemoryRepository
+from tests.conformance.store_bigquery import bigquery
+from tests.conformance.store_elasticsearch import elasticsearch
+from tests.conformance.store_mongodb import mongodb, mongodb_transactions
+from tests.conformance.store_redis import redis, redis_cluster, redis_stack
 from tests.services.postgres import execute
 
 MakeBackend = Callable[..., BaseMemoryBackend]
@@ -47,6 +51,13 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], MakeBackend]] = {
     "sqlite": sqlite,
     "sqlite-memory": sqlite_memory,
     "postgres": postgres,
+    "redis": redis,
+    "redis-stack": redis_stack,
+    "redis-cluster": redis_cluster,
+    "mongodb": mongodb,
+    "mongodb-transactions": mongodb_transactions,
+    "elasticsearch": elasticsearch,
+    "bigquery": bigquery,
 }
 SQL_STORES = ("sqlite", "sqlite-memory", "postgres")
 

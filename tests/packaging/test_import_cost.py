@@ -9,6 +9,8 @@ import sys
 import pytest
 
 HEAVY = (
+    "bpe_openai",
+    "rs_bpe",
     "aiosqlite",
     "alembic",
     "asyncpg",

@@ -49,8 +49,12 @@ class BigQueryService:
         try:
             yield name
         finally:
-            with self.client() as client:
-                client.delete_dataset(name, delete_contents=True, not_found_ok=True)
+            self.remove(name)
+
+    def remove(self, dataset: str) -> None:
+        """Delete a dataset with its tables, if it is there."""
+        with self.client() as client:
+            client.delete_dataset(dataset, delete_contents=True, not_found_ok=True)
 
 
 def service_from_environment() -> BigQueryService | None:

@@ -68,13 +68,17 @@ class ElasticsearchService:
         try:
             yield prefix
         finally:
-            for name in self.ask("GET", f"/{prefix}*/_settings/index.uuid?expand_wildcards=all"):
-                self.ask("DELETE", f"/{name}")
-            for kind in ("index_template", "component_template"):
-                names = [entry["name"] for entry in self.ask("GET", f"/_{kind}")[f"{kind}s"]]
-                for name in names:  # all are asked for: a pattern that nothing matches would be a 404
-                    if name.startswith(prefix):
-                        self.ask("DELETE", f"/_{kind}/{name}")
+            self.remove(prefix)
+
+    def remove(self, prefix: str) -> None:
+        """Delete the indexes and templates whose names begin with a prefix."""
+        for name in self.ask("GET", f"/{prefix}*/_settings/index.uuid?expand_wildcards=all"):
+            self.ask("DELETE", f"/{name}")
+        for kind in ("index_template", "component_template"):
+            names = [entry["name"] for entry in self.ask("GET", f"/_{kind}")[f"{kind}s"]]
+            for name in names:  # all are asked for: a pattern that nothing matches would be a 404
+                if name.startswith(prefix):
+                    self.ask("DELETE", f"/_{kind}/{name}")
 
 
 def service_from_environment() -> ElasticsearchService | None:

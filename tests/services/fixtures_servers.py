@@ -1,6 +1,6 @@
 """Fixtures for the servers of Redis, MongoDB, Elasticsearch and BigQuery.
 
-Loaded by `pytest_plugins` in tests/conftest.py. For each store there is one server for the whole run, one that
+Loaded by tests/conftest.py. For each store there is one server for the whole run, one that
 a module's tests may break, and, for a test, a corner of the shared server that nobody else uses.
 """
 
@@ -135,10 +135,12 @@ def mongodb_transactions_server(pytestconfig: pytest.Config) -> Iterator[mongodb
     """A server that has transactions: that of the environment if it has, or one of our own."""
     given = mongodb.service_from_environment()
     if given is not None and given.has_transactions():
+        tell(pytestconfig, "mongodb-transactions", given.version(), f"by {mongodb.URL_VARIABLE}")
         yield given
         return
     require(pytestconfig, "mongodb")
     with mongodb.MongoServer(transactions=True) as server:
+        tell(pytestconfig, "mongodb-transactions", server.version, "our own")
         yield server.service
 
 

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-STORES = ("in_memory", "sqlite-memory", "sqlite", "postgres")
+STORES = (
+    "in_memory",
+    "sqlite-memory",
+    "sqlite",
+    "postgres",
+    "redis-cluster",
+    "redis-stack",
+    "redis",
+    "mongodb-transactions",
+    "mongodb",
+    "elasticsearch",
+    "bigquery",
+)
 """Names as they stand in parameter ids. No name may come before a longer one that contains it."""
 
-SERVER_STORES = ("postgres",)
+SERVER_STORES = STORES[STORES.index("postgres") :]
 """Stores that are a server: the fixture that brings one up has the store's name as its prefix."""
 
-REQUIRED_IN_CI = frozenset({"sqlite", "postgres"})
+REQUIRED_IN_CI = frozenset(STORES) - {"in_memory", "sqlite-memory"}
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "backends.md"
+BEGIN, END = "<!-- tested: begin -->", "<!-- tested: end -->"
+"""Where the closing table stands in the documentation."""
 
 SERVERS = pytest.StashKey[dict[str, str]]()
 """Store → server and version, filled by whatever brought the server up."""
@@ -24,7 +41,7 @@ WORST_FIRST = ("failed", "error", "xpassed", "passed", "xfailed", "skipped")
 
 
 def required_stores(config: pytest.Config) -> frozenset[str]:
-    """Return the stores whose absence is a failure: those of --require-stores, else in CI the project's own.
+    """Return the stores whose absence is a failure: those of --require-stores ("all": of CI), else in CI CI's.
 
     Raises:
         pytest.UsageError: --require-stores names a store that no test runs on.
@@ -33,6 +50,8 @@ def required_stores(config: pytest.Config) -> frozenset[str]:
     if given is None:
         in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
         return REQUIRED_IN_CI if in_ci else frozenset()
+    if given == "all":
+        return REQUIRED_IN_CI
     names = frozenset(name.strip() for name in given.split(",") if name.strip())
     if unknown := names.difference(STORES):
         raise pytest.UsageError(
@@ -68,7 +87,7 @@ def store_of(item: pytest.Item) -> str | None:
                 return store
     for fixture in getattr(item, "fixturenames", ()):
         for store in SERVER_STORES:
-            if fixture.startswith(f"{store}_"):
+            if fixture.startswith(f"{store.replace('-', '_')}_"):
                 return store
     return None
 
@@ -97,30 +116,40 @@ def untested(config: pytest.Config, counts: dict[str, dict[str, int]]) -> list[s
     return sorted(store for store in required_stores(config) if not counts.get(store, {}).get("passed"))
 
 
-def store_table(counts: dict[str, dict[str, int]], servers: dict[str, str]) -> list[str]:
-    """Return the closing table, one line per store in the order of STORES, other stores after them."""
+def store_rows(counts: dict[str, dict[str, int]], servers: dict[str, str]) -> list[tuple[str, str, str, str, str]]:
+    """Return a row for each store, in the order of STORES, other stores after them: name, server, and counts."""
     known = {
         "in_memory": "this process",
         "sqlite": f"SQLite {sqlite3.sqlite_version}",
         "sqlite-memory": f"SQLite {sqlite3.sqlite_version}, :memory:",
         **servers,
     }
-    names = [name for name in STORES if name in counts] + sorted(set(counts).difference(STORES))
-    rows = [("store", "server", "passed", "failed", "skipped")]
-    for name in names:
+    rows = []
+    for name in [name for name in STORES if name in counts] + sorted(set(counts).difference(STORES)):
         of = counts[name]
-        rows.append(
-            (
-                name,
-                known.get(name, "not brought up"),
-                str(of["passed"] + of["xfailed"]),
-                str(of["failed"] + of["error"] + of["xpassed"]),
-                str(of["skipped"]),
-            )
-        )
+        passed, failed = of["passed"] + of["xfailed"], of["failed"] + of["error"] + of["xpassed"]
+        rows.append((name, known.get(name, "not brought up"), str(passed), str(failed), str(of["skipped"])))
+    return rows
+
+
+def store_table(counts: dict[str, dict[str, int]], servers: dict[str, str]) -> list[str]:
+    """Return the closing table."""
+    rows = [("store", "server", "passed", "failed", "skipped"), *store_rows(counts, servers)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [
         f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  "
         f"{row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}  {row[4]:>{widths[4]}}"
         for row in rows
     ]
+
+
+def write_docs(counts: dict[str, dict[str, int]], servers: dict[str, str]) -> None:
+    """Write the closing table into the documentation, between its marks."""
+    lines = ["| store | server | passed | failed | skipped |", "|---|---|--:|--:|--:|"]
+    lines += [f"| `{name}` | {' | '.join(rest)} |" for name, *rest in store_rows(counts, servers)]
+    page = DOCS.read_text(encoding="utf-8")
+    head, _, rest = page.partition(BEGIN)
+    _, mark, tail = rest.partition(END)
+    if not mark:
+        raise RuntimeError(f"{DOCS.name} has no marks {BEGIN} and {END}")
+    DOCS.write_text(f"{head}{BEGIN}\n{chr(10).join(lines)}\n{END}{tail}", encoding="utf-8")
