@@ -13,7 +13,7 @@ from .interfaces.records import ConversationSummary, SessionMetadata
 from .repository.protocol import MessageQuery
 from .windows.additions import Additions
 from .windows.bounds import check_limit
-from .windows.build import Oversize, Provider, Rules, Window, build
+from .windows.build import Oversize, Provider, Rules, Window, build, undisturbed
 from .windows.explain import COVERED, TOO_LARGE, TOO_OLD, Explained, decided
 from .windows.repair import Break, RepairReport, breaks_of, mend
 from .windows.units import Unanswered
@@ -186,7 +186,7 @@ class ContextMethods:
             bound = RECENT_MESSAGES if bound is None else min(bound, RECENT_MESSAGES)
         additions = self._additions()
         stretch = await self._read(MessageQuery(keep_roles=SYSTEM_ROLES, limit=bound, max_tokens=budget))
-        window = build(stretch, budget, rules, additions)
+        window = undisturbed(stretch, budget, rules, additions) or build(stretch, budget, rules, additions)
         if window.first_seq is None and rules.oversize == "keep" and bound != 0:
             limit = OVERSIZE_PAGE if bound is None else min(bound, OVERSIZE_PAGE)
             newest = await self._read(MessageQuery(exclude_roles=SYSTEM_ROLES, limit=limit))

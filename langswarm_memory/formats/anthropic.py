@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import InvalidInputError
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import RESULT_ROLES, SYSTEM_ROLES, MessageRole
 from ..interfaces.message import Message
 from .losses import UNHEARD, Losses
 from .notes import ANTHROPIC_NOTE, Json, mark_given, note_of, responses_item, restore, role_text, set_note, take_note
-from .parts import RESULT_ROLES, SYSTEM_ROLES, Call, Media, Part, Result, Text, family
+from .parts import Call, Media, Part, Result, Text, family
 from .reading import parts_of
 from .turns import SYSTEM, TurnForm, assemble
 from .writing import CallIds, arguments_object, lost, report_extras

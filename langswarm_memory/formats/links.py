@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import RESULT_ROLES
 from ..interfaces.message import Message
 from .notes import responses_item
 
@@ -30,7 +30,6 @@ class Links(NamedTuple):
 
 NONE = Links()
 
-_RESULT_ROLES = (MessageRole.TOOL, MessageRole.FUNCTION)
 _GEMINI_CALLS = ("functionCall", "function_call")
 _GEMINI_RESULTS = ("functionResponse", "function_response")
 
@@ -56,12 +55,7 @@ def links(message: Message) -> Links:
 
     Broken data never raises: what is malformed has no ties.
     """
-    if (
-        isinstance(message.content, str)
-        and not message.tool_calls
-        and not message.function_call
-        and message.role not in _RESULT_ROLES
-    ):
+    if message.stands_alone():
         return NONE
     item = responses_item(message)
     if item is not None:
@@ -113,7 +107,7 @@ class _Ties:
                     self._call(call.get("id"), _call_name(call))
         if isinstance(message.function_call, dict) and message.function_call:
             self._call(None, message.function_call.get("name"))
-        if message.role in _RESULT_ROLES and not _holds_result(message.content):
+        if message.role in RESULT_ROLES and not _holds_result(message.content):
             self._answer(message.tool_call_id, message.name)
 
     def add_block(self, block: dict[str, Any]) -> None:

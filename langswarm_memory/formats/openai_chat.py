@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import InvalidInputError
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import RESULT_ROLES, MessageRole
 from ..interfaces.message import Message
 from .losses import UNHEARD, Losses
 from .notes import (
@@ -20,7 +20,7 @@ from .notes import (
     set_note,
     take_note,
 )
-from .parts import RESULT_ROLES, Call, Media, Part, Result, Text, family
+from .parts import Call, Media, Part, Result, Text, family
 from .reading import parts_of
 from .writing import CallIds, arguments_text, lost, report_extras, texts_only
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import InvalidInputError
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import RESULT_ROLES, MessageRole
 from ..interfaces.message import Message
 from .losses import UNHEARD, Losses
 from .notes import OPENAI_NOTE, RESPONSES_NOTE, Json, note_of, responses_item, restore, role_text, set_note, take_note
 from .openai_chat import AUDIO_FORMATS
-from .parts import RESULT_ROLES, Call, Media, Part, Result, Text, family
+from .parts import Call, Media, Part, Result, Text, family
 from .reading import parts_of
 from .writing import CallIds, arguments_text, lost, report_extras
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..interfaces.enums import MessageRole
 from ..interfaces.message import Message
 from .notes import ANTHROPIC_NOTE, GEMINI_NOTE, OPENAI_NOTE, RESPONSES_NOTE, Json, note_of
 
@@ -59,9 +58,6 @@ GEMINI_PARTS = {
     "tool_response": "toolResponse",
 }
 """Keys that make an object a Gemini part, in both spellings of that API."""
-
-RESULT_ROLES = (MessageRole.TOOL, MessageRole.FUNCTION)
-SYSTEM_ROLES = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+from ..interfaces.enums import RESULT_ROLES
 from ..interfaces.message import Message
 from .notes import ANTHROPIC_NOTE, OPENAI_NOTE, Json, compact, note_of, responses_item
-from .parts import GEMINI_PARTS, RESULT_ROLES, Call, Media, Opaque, Part, Result, Text, gemini_kind
+from .parts import GEMINI_PARTS, Call, Media, Opaque, Part, Result, Text, gemini_kind
 
 _DATA_URL = re.compile(r"data:([^;,]*);base64,(.*)", re.DOTALL)
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..interfaces.enums import SYSTEM_ROLES
 from ..interfaces.message import Message
 from .losses import UNHEARD, Losses
 from .notes import OPENAI_NOTE, Json, is_given
-from .parts import SYSTEM_ROLES, form_of
+from .parts import form_of
 
 FIRST_TURN = "(The assistant begins.)"
 """Text of the user's turn that is put before a conversation which its assistant begins."""

@@ -25,6 +25,10 @@ SYSTEM_ROLES: frozenset[str] = frozenset({"system", "developer"})
 """Roles that instruct the model: always part of a window, never trimmed unless asked."""
 
 
+RESULT_ROLES: frozenset[str] = frozenset({"tool", "function"})
+"""Roles of messages that answer a call."""
+
+
 class SessionStatus(str, Enum):
     """Where a session is in its life."""
 

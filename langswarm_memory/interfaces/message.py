@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from ..errors import InvalidInputError
-from .enums import ROLES, MessageRole
+from .enums import RESULT_ROLES, ROLES, MessageRole
 from .timestamps import Timestamp, now
 
 Content = str | list[Any] | None
@@ -94,6 +94,15 @@ class Message:
     def seq(self) -> int | None:
         """Position in the session, from 1, without gaps on SQL and Redis. None until read from a store."""
         return self._seq
+
+    def stands_alone(self) -> bool:
+        """Whether it is plain text without tool calls and no tool's result: such a message needs no other."""
+        return (
+            isinstance(self.content, str)
+            and not self.tool_calls
+            and not self.function_call
+            and self.role not in RESULT_ROLES
+        )
 
     def numbered(self, seq: int) -> Message:
         """Return the message as a store of one's own hands it out: with its position in the session."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from operator import methodcaller
 from typing import Literal
 
 from ..errors import InvalidInputError
@@ -104,6 +105,24 @@ class _Choice:
         self.start = start
 
 
+def undisturbed(stretch: Sequence[Message], budget: int | None, rules: Rules, additions: Additions) -> Window | None:
+    """Return the window of messages of which none needs another, without forming units; None: not that simple.
+
+    Most chats are such. The answer is that of :func:`build`, in a fifth of the time.
+
+    Args:
+        stretch: As there, and within the budget already, as the store read it.
+        budget: As there.
+        rules: As there.
+        additions: As there.
+    """
+    if rules.provider != "openai" or not all(map(_stands_alone, stretch)):
+        return None
+    first = next((message.seq for message in stretch if message.role not in SYSTEM_ROLES), None)
+    whole = not stretch or stretch[-1].seq == len(stretch)
+    return Window(list(stretch), lambda: build(stretch, budget, rules, additions).explained(), whole, first)
+
+
 def build(
     stretch: Sequence[Message], budget: int | None, rules: Rules, additions: Additions, *, note: Message | None = None
 ) -> Window:
@@ -160,6 +179,9 @@ def build(
         whole and not choice.cut,
         min((stretch[entry.at].seq or 0 for entry in kept), default=None),
     )
+
+
+_stands_alone = methodcaller("stands_alone")
 
 
 def _tokens(units: Iterable[Unit]) -> int:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..formats.links import links
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import RESULT_ROLES, MessageRole
 from ..interfaces.message import Message
 
-RESULT_ROLES = (MessageRole.TOOL, MessageRole.FUNCTION)
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..formats.links import NONE, Links, links
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import RESULT_ROLES, MessageRole
 from ..interfaces.message import Message
 from .additions import answered_message
-from .edits import RESULT_ROLES, says_something
+from .edits import says_something
 from .ties import ORPHAN
 
 

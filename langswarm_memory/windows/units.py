@@ -12,10 +12,10 @@ from typing import Literal
 
 from ..formats.links import NONE, Links, links
 from ..formats.notes import RESPONSES_NOTE, note_of
-from ..interfaces.enums import MessageRole
+from ..interfaces.enums import RESULT_ROLES, MessageRole
 from ..interfaces.message import Message
 from .additions import Additions
-from .edits import RESULT_ROLES, results_first, without
+from .edits import results_first, without
 from .regular import Entry, Unit, Units, regular_units
 from .ties import Knot, knot, tie
 

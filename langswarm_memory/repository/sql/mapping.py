@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...errors import CorruptRecordError
-from ...interfaces.enums import ROLES, MessageRole, SessionStatus, SummaryType
+from ...interfaces.enums import RESULT_ROLES, ROLES, MessageRole, SessionStatus, SummaryType
 from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary, SessionMetadata
 from ...interfaces.timestamps import Timestamp
@@ -126,6 +126,20 @@ class RowMessage(Message):
     def seq(self) -> int | None:
         """Position in the session."""
         return self._row[_SEQ] if self._row else None
+
+    def stands_alone(self) -> bool:
+        """As for every message; where nothing was looked at yet, without decoding anything."""
+        row = self._row
+        if len(self.__dict__) > 1:  # decoded, and perhaps changed since
+            return super().stands_alone()
+        return (
+            row[_CALLS] is None
+            and row[_BLOCKS] is None
+            and row[_CONTENT] is not None
+            and row[_FUNCTION] is None
+            and row[_EXACT] is None
+            and row[ROLE] not in RESULT_ROLES
+        ) or super().stands_alone()
 
     def load(self) -> None:
         """Set every attribute that needs no decoding and was not set by the caller meanwhile."""

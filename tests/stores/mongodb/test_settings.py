@@ -48,7 +48,7 @@ async def driver_options(**options: Any) -> Any:
         {"transactions": "yes"},
         {"max_pool_size": 0},
         {"timeout": 0},
-        {"client": object()},
+        {"client": "a client"},
         {"collection": "c"},
     ],
     ids=str,
