@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
@@ -44,10 +44,6 @@ Reserved = tuple[int, int]
 """(last_seq, message_count) of the session right after a batch."""
 
 
-Read = tuple[Statement, Sequence[Any]]
-"""A SELECT and its arguments."""
-
-
 class SQLDriver(Protocol):
     """A database."""
 
@@ -76,6 +72,14 @@ class SQLDriver(Protocol):
     async def fetch(self, operation: str, statement: Statement, args: Sequence[Any]) -> list[Row]:
         """Run one compiled SELECT and return its rows undecoded."""
 
+    async def fetch_within(
+        self, operation: str, statement: Statement, args: Sequence[Any], budget: int, keep_roles: frozenset[str]
+    ) -> list[Row] | None:
+        """Run a SELECT of messages, kept ones first, then newest first, and stop where a token budget is spent.
+
+        None: this driver cannot stop a SELECT early, so the statement has to know where.
+        """
+
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work in one transaction."""
 
@@ -90,18 +94,3 @@ class SQLDriver(Protocol):
 
     async def vacuum(self) -> None:
         """Give free space back."""
-
-
-@runtime_checkable
-class SteppingDriver(Protocol):
-    """A driver that can stop a SELECT early, which a server that has sent its rows cannot."""
-
-    async def fetch_window(self, operation: str, kept: Read | None, tail: Read, budget: int | None) -> list[Row]:
-        """Run two SELECTs of messages over one snapshot and stop the second where a token budget is spent.
-
-        Args:
-            operation: For errors.
-            kept: Messages that come in any case and are counted first.
-            tail: The others, newest first where there is a budget.
-            budget: Tokens. None: no bound.
-        """

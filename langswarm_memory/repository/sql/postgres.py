@@ -217,6 +217,12 @@ class PostgresDriver:
         except ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 
+    async def fetch_within(
+        self, operation: str, statement: Statement, args: Sequence[Any], budget: int, keep_roles: frozenset[str]
+    ) -> list[Row] | None:
+        """Return None: what the server has sent cannot be stopped, so the statement estimates how much to send."""
+        return None
+
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work in one transaction, to its end even when the caller is cancelled."""
         self._enter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +12,6 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.sql.expression import Executable
 
 from ...errors import QueryError, SessionNotFoundError
 from ...interfaces.message import Message
@@ -30,7 +29,7 @@ from ..protocol import (
     StoreStats,
 )
 from . import statements, units
-from .driver import Batch, Read, SQLDriver, SteppingDriver
+from .driver import Batch, SQLDriver
 from .mapping import ROLE, Row, messages_from_rows, record_from_row
 from .statements import Statement
 
@@ -43,9 +42,7 @@ _READS = re.compile(
 
 READING_BEGINS = "it begins with SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW; use orm(write=True) to write"
 
-Kind = Callable[[statements.Shape], Executable]
 _BY_SEQ = itemgetter(0)
-_NO_ROLES: frozenset[str] = frozenset()
 MORE_ROWS = 4  # how much longer the second read of a token window is, when the first was too short
 
 
@@ -59,7 +56,6 @@ class SQLRepository:
 
     def __init__(self, driver: SQLDriver, *, persistent: bool = True) -> None:
         self.driver = driver
-        self._stepping = driver if isinstance(driver, SteppingDriver) else None
         self.name = driver.name
         self.features = StoreFeatures(text_search=True, persistent=persistent, cancel_safe=True)
         self._compiled: dict[Any, Statement] = {}
@@ -147,36 +143,18 @@ class SQLRepository:
         return Appended(tuple(range(last_seq - len(rows) + 1, last_seq + 1)), len(rows), message_count, last_seq)
 
     async def read_messages(self, session_id: str, query: MessageQuery) -> list[Message]:
-        """Return messages: one round trip; a second one when there is nothing, or a token window was too short."""
-        stepping = self._stepping
-        if stepping is not None and (query.keep_roles or query.max_tokens is not None):
-            kept, tail = self._window(session_id, query)
-            rows = await stepping.fetch_window("read_messages", kept, tail, query.max_tokens)
-            rows.sort(key=_BY_SEQ)
-        elif query.max_tokens is not None:
-            return await self._read_estimated(session_id, query, query.max_tokens)
-        else:
-            rows = await self._read_rows(session_id, query)
+        """Return messages: one statement; a second one when there is nothing, or a token window was too short."""
+        if query.max_tokens is not None:
+            return await self._read_budget(session_id, query, query.max_tokens)
+        rows = await self._read_rows(session_id, query)
         if not rows:
             await self._require(session_id)
         return messages_from_rows(rows)
 
-    def _window(self, session_id: str, query: MessageQuery) -> tuple[Read | None, Read]:
-        """Return the reads of the messages that come in any case and of the others."""
-        keep = query.keep_roles
-        tail = replace(query, max_tokens=None, keep_roles=_NO_ROLES, exclude_roles=query.exclude_roles | keep)
-        roles = keep if query.roles is None else keep & query.roles
-        kept = replace(query, max_tokens=None, keep_roles=_NO_ROLES, roles=roles, limit=None) if roles else None
-        of_kept = None if kept is None else self._read(session_id, kept, statements.kept_messages)
-        return of_kept, self._read(session_id, tail)
-
-    def _read(self, session_id: str, query: MessageQuery, kind: Kind = statements.read_messages) -> Read:
-        statement = self._statement(kind, statements.message_shape(query))
-        return statement, statement.args(statements.message_values(session_id, query, self.driver.instant))
-
     async def _read_rows(self, session_id: str, query: MessageQuery) -> list[Row]:
-        statement, args = self._read(session_id, query)
-        rows = await self.driver.fetch("read_messages", statement, args)
+        statement = self._statement(statements.read_messages, statements.message_shape(query))
+        values = statements.message_values(session_id, query, self.driver.instant)
+        rows = await self.driver.fetch("read_messages", statement, statement.args(values))
         if query.keep_roles or query.max_tokens is not None:
             rows.sort(key=_BY_SEQ)
         elif query.newest_first:
@@ -186,6 +164,18 @@ class SQLRepository:
     async def _require(self, session_id: str) -> None:
         if await self.fetch_session(session_id) is None:
             raise SessionNotFoundError(session_id)
+
+    async def _read_budget(self, session_id: str, query: MessageQuery, budget: int) -> list[Message]:
+        plain = replace(query, max_tokens=None)
+        statement = self._statement(statements.read_messages, statements.message_shape(plain))
+        args = statement.args(statements.message_values(session_id, plain, self.driver.instant))
+        found = await self.driver.fetch_within("read_messages", statement, args, budget, query.keep_roles)
+        if found is not None:
+            if not found:
+                await self._require(session_id)
+            found.sort(key=_BY_SEQ)
+            return messages_from_rows(found)
+        return await self._read_estimated(session_id, query, budget)
 
     async def _read_estimated(self, session_id: str, query: MessageQuery, budget: int) -> list[Message]:
         # The statement reads as many rows as the budget holds at the session's mean size. When all of those fit and

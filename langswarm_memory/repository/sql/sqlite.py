@@ -33,10 +33,10 @@ from ...errors import (
 )
 from ..protocol import Params
 from . import appends, statements
-from .driver import Batch, Read, Reserved
+from .driver import Batch, Reserved
 from .failures import DRIVER_ERRORS, query_failure, translate
 from .lanes import Lane
-from .mapping import MESSAGE_ID, TOKENS, Row, sqlite_text
+from .mapping import MESSAGE_ID, ROLE, TOKENS, Row, sqlite_text
 from .migrate import is_current, prepare_schema
 from .statements import Statement
 
@@ -255,43 +255,29 @@ class SQLiteDriver:
         except DRIVER_ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 
-    async def fetch_window(self, operation: str, kept: Read | None, tail: Read, budget: int | None) -> list[Row]:
-        """Run both on a reader, in one hop, and step through the second until the budget is spent.
-
-        One statement for both would copy every row through a coroutine of SQLite's: twice the time.
-        """
+    async def fetch_within(
+        self, operation: str, statement: Statement, args: Sequence[Any], budget: int, keep_roles: frozenset[str]
+    ) -> list[Row] | None:
+        """Step through a SELECT on a reader until the budget is spent."""
 
         def run(connection: Connection) -> list[Row]:
             raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-            rows: list[Row] = []
-            if kept is not None:
-                raw.execute("BEGIN")
-                rows = raw.execute(kept[0].sql, kept[1]).fetchall()
-            cursor = raw.execute(tail[0].sql, tail[1])
-            rows += cursor.fetchall() if budget is None else self._within(cursor, budget, rows)
+            cursor, rows, left = raw.execute(statement.sql, args), [], budget
+            for row in cursor:
+                try:
+                    left -= row[TOKENS]
+                except TypeError as exc:
+                    raise CorruptRecordError(self.name, f"message {row[MESSAGE_ID]!r}.token_count", exc) from exc
+                if left < 0 and row[ROLE] not in keep_roles:
+                    break
+                rows.append(row)
             cursor.close()  # ends the read; an open one would keep the log from being reset
-            if kept is not None:
-                raw.execute("COMMIT")
             return rows
 
         try:
             return await self._reading().run(run)
         except DRIVER_ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
-
-    def _within(self, cursor: sqlite3.Cursor, budget: int, kept: list[Row]) -> list[Row]:
-        rows: list[Row] = []
-        try:
-            left = budget - sum([row[TOKENS] for row in kept])
-            for row in cursor:
-                left -= row[TOKENS]
-                if left < 0:
-                    break
-                rows.append(row)
-        except TypeError as exc:
-            wrong = next(row for row in [*kept, *rows, row] if not isinstance(row[TOKENS], int))
-            raise CorruptRecordError(self.name, f"message {wrong[MESSAGE_ID]!r}.token_count", exc) from exc
-        return rows
 
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work on the writer or a reader, in one hop."""

@@ -105,7 +105,7 @@ def message_shape(query: MessageQuery) -> Shape:
         query.after_seq is not None,
         query.before_seq is not None,
         query.since is not None,
-        None if query.roles is None else _role_shape(query.roles),
+        None if query.roles is None else len(query.roles),
         _role_shape(query.exclude_roles),
         _role_shape(query.keep_roles),
         query.newest_first,
@@ -156,8 +156,18 @@ def read_messages(shape: Shape) -> Executable:
     the session's message count; the first message over the budget is included, so that the caller can tell a full
     window from an estimate that was too short.
     """
-    kept, newest, limited, budgeted = shape[5:]
-    where = _conditions(shape)
+    after, before, since, roles, excluded, kept, newest, limited, budgeted = shape
+    where: list[ColumnElement[bool]] = [M.c.session_id == parameter("session", "session_id")]
+    if after:
+        where.append(M.c.seq > parameter("after", "seq"))
+    if before:
+        where.append(M.c.seq < parameter("before", "seq"))
+    if since:
+        where.append(M.c.timestamp >= parameter("since", "timestamp"))
+    if roles is not None:
+        where.append(_has_role("role", roles) if roles else literal_column("1 = 0", Boolean()))
+    if excluded:
+        where.append(not_(_has_role("exclude", excluded)))
     columns = [M.c[name] for name in MESSAGE_COLUMNS]
     if budgeted:
         return _budgeted(columns, where, kept, limited)
@@ -171,31 +181,6 @@ def read_messages(shape: Shape) -> Executable:
         return others
     tail = others.subquery("tail")
     return union_all(_kept(columns, where, kept), select(*(tail.c[name] for name in MESSAGE_COLUMNS)))
-
-
-def kept_messages(shape: Shape) -> Executable:
-    """Return the statement for the messages that a window keeps in any case: MESSAGE_COLUMNS, in no order.
-
-    Asked for an order, SQLite would read them by the primary key, that is the whole history, rather than by the index
-    over system messages.
-    """
-    return select(*(M.c[name] for name in MESSAGE_COLUMNS)).where(*_conditions(shape))
-
-
-def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
-    after, before, since, roles, excluded = shape[:5]
-    where: list[ColumnElement[bool]] = [M.c.session_id == parameter("session", "session_id")]
-    if after:
-        where.append(M.c.seq > parameter("after", "seq"))
-    if before:
-        where.append(M.c.seq < parameter("before", "seq"))
-    if since:
-        where.append(M.c.timestamp >= parameter("since", "timestamp"))
-    if roles is not None:
-        where.append(_has_role("role", roles) if roles else literal_column("1 = 0", Boolean()))
-    if excluded:
-        where.append(not_(_has_role("exclude", excluded)))
-    return where
 
 
 def _budgeted(columns: list[Any], where: list[ColumnElement[bool]], kept: int | str, limited: bool) -> Executable:
