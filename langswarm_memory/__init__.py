@@ -126,6 +126,10 @@ if TYPE_CHECKING:
     from .interfaces import SummaryType as SummaryType
     from .interfaces import Timestamp as Timestamp
     from .manager import MemoryManager as MemoryManager
+    from .providers import InvalidAnswerError as InvalidAnswerError
+    from .providers import LLMProvider as LLMProvider
+    from .providers import LocalProvider as LocalProvider
+    from .providers import ProviderError as ProviderError
     from .session import BaseMemorySession as BaseMemorySession
     from .summaries import Summarizer as Summarizer
     from .tokens import TokenCounter as TokenCounter
@@ -165,9 +169,12 @@ _MODULES = {
     "ImportReport": "importing",
     "InMemoryBackend": "backends",
     "InMemorySession": "backends",
+    "InvalidAnswerError": "providers",
     "InvalidInputError": "errors",
+    "LLMProvider": "providers",
     "LangSwarmMemoryError": "errors",
     "Links": "formats",
+    "LocalProvider": "providers",
     "Loss": "formats",
     "LossReport": "formats",
     "MONGODB_AVAILABLE": "backends",
@@ -195,6 +202,7 @@ _MODULES = {
     "PostgresBackend": "backends",
     "PostgresSession": "backends",
     "ProgressCallback": "interfaces",
+    "ProviderError": "providers",
     "QueryError": "errors",
     "REDIS_AVAILABLE": "backends",
     "RedisBackend": "backends",
@@ -292,9 +300,12 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "ImportReport",
     "InMemoryBackend",
     "InMemorySession",
+    "InvalidAnswerError",
     "InvalidInputError",
+    "LLMProvider",
     "LangSwarmMemoryError",
     "Links",
+    "LocalProvider",
     "Loss",
     "LossReport",
     "MONGODB_AVAILABLE",
@@ -322,6 +333,7 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "PostgresBackend",
     "PostgresSession",
     "ProgressCallback",
+    "ProviderError",
     "QueryError",
     "REDIS_AVAILABLE",
     "RedisBackend",

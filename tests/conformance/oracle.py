@@ -271,7 +271,10 @@ def _plain(value: Any) -> Any:
 async def compare(repository: MemoryRepository, program: list[Step]) -> None:
     """Run a program on a store and on the oracle; fail at the first answer that differs."""
     oracle = InMemoryRepository()
+    searches = isinstance(repository, TextSearch)
     for step in [*PREPARATION, *program, *INSPECTION]:
+        if not searches and step.text.startswith("search_text"):
+            continue
         expected, given = await answer(oracle, step), await answer(repository, step)
         if step is not PREPARATION[0]:  # it deletes what the program before left
             assert given == expected, f"{step} answered differently"

@@ -9,6 +9,11 @@ import sys
 import pytest
 
 HEAVY = (
+    "dateparser",
+    "nltk",
+    "phonenumbers",
+    "py3langid",
+    "textblob",
     "bpe_openai",
     "rs_bpe",
     "aiosqlite",

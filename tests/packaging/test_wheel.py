@@ -95,6 +95,13 @@ def test_wheel_holds_every_revision(wheel_names: set[str]) -> None:
     assert held == revisions
 
 
+def test_wheel_holds_the_scripts_for_redis(wheel_names: set[str]) -> None:
+    folder = CHECKOUT / "langswarm_memory/repository/redis/lua"
+    scripts = {f"langswarm_memory/repository/redis/lua/{path.name}" for path in folder.glob("*.lua")}
+    assert scripts
+    assert scripts <= wheel_names
+
+
 def test_wheel_is_marked_as_typed(wheel_names: set[str]) -> None:
     assert "langswarm_memory/py.typed" in wheel_names
 

@@ -35,6 +35,7 @@ LAYERS = {
     "backend": 6,
     "relational": 6,
     "backends": 7,
+    "providers": 7,
     "registry": 8,
     "configuration": 9,
     "manager": 9,

@@ -25,9 +25,7 @@ def test_store_answers_as_the_in_memory_store_does(make: MakeBackend) -> None:
         @settings(BOUNDS, max_examples=PROGRAMS, phases=[Phase.generate])
         @given(programs)
         def run(program: list[Step]) -> None:
-            # It has no text search, and says so.
-            steps = [step for step in program if not step.text.startswith("search_text")]
-            runner.run(compare(repository, steps))
+            runner.run(compare(repository, program))
 
         try:
             run()
