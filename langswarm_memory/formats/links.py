@@ -15,17 +15,14 @@ from .notes import responses_item
 
 
 class Links(NamedTuple):
-    """The ties of one message to the others of its conversation.
-
-    Args:
-        calls: Ids of the tool calls that it makes and does not answer itself, in order.
-        answers: Ids of the tool calls of earlier messages that it answers, in order.
-        needs_next: Whether it must be followed at once by the message that follows it now.
-    """
+    """The ties of one message to the others of its conversation."""
 
     calls: tuple[str, ...] = ()
+    """Ids of the tool calls that it makes and does not answer itself, in order."""
     answers: tuple[str, ...] = ()
+    """Ids of the tool calls of earlier messages that it answers, in order."""
     needs_next: bool = False
+    """Whether it must be followed at once by the message that follows it now."""
 
 
 NONE = Links()
