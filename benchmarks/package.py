@@ -31,7 +31,7 @@ class Package:
 
     def __init__(self, backend: Any, *, path: Path | None = None, url: str | None = None) -> None:
         self._backend, self._path, self._url = backend, path, url
-        self.manager = MemoryManager(backend, auto_cleanup=False)
+        self.manager = MemoryManager(backend, auto_cleanup=False, summarize_in_background=False)
 
     async def open(self) -> None:
         await self.manager.start()

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .errors import StorageFullError as StorageFullError
     from .errors import StorageReadOnlyError as StorageReadOnlyError
     from .errors import StorageUnavailableError as StorageUnavailableError
+    from .errors import SummarizerError as SummarizerError
     from .errors import UnsupportedOperationError as UnsupportedOperationError
     from .errors import VectorSearchError as VectorSearchError
     from .factory import MemoryConfiguration as MemoryConfiguration
@@ -131,6 +132,8 @@ if TYPE_CHECKING:
     from .providers import LocalProvider as LocalProvider
     from .providers import ProviderError as ProviderError
     from .session import BaseMemorySession as BaseMemorySession
+    from .summaries import Digest as Digest
+    from .summaries import LLMSummarizer as LLMSummarizer
     from .summaries import Summarizer as Summarizer
     from .tokens import TokenCounter as TokenCounter
     from .tokens import count_messages as count_messages
@@ -155,6 +158,7 @@ _MODULES = {
     "Content": "interfaces",
     "ConversationSummary": "interfaces",
     "CorruptRecordError": "errors",
+    "Digest": "summaries",
     "DirectoryBlobStore": "formats",
     "ELASTICSEARCH_AVAILABLE": "backends",
     "ElasticsearchBackend": "backends",
@@ -172,6 +176,7 @@ _MODULES = {
     "InvalidAnswerError": "providers",
     "InvalidInputError": "errors",
     "LLMProvider": "providers",
+    "LLMSummarizer": "summaries",
     "LangSwarmMemoryError": "errors",
     "Links": "formats",
     "LocalProvider": "providers",
@@ -224,6 +229,7 @@ _MODULES = {
     "StorageReadOnlyError": "errors",
     "StorageUnavailableError": "errors",
     "Summarizer": "summaries",
+    "SummarizerError": "errors",
     "SummaryType": "interfaces",
     "Timestamp": "interfaces",
     "TokenCounter": "tokens",
@@ -286,6 +292,7 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "Content",
     "ConversationSummary",
     "CorruptRecordError",
+    "Digest",
     "DirectoryBlobStore",
     "ELASTICSEARCH_AVAILABLE",
     "ElasticsearchBackend",
@@ -303,6 +310,7 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "InvalidAnswerError",
     "InvalidInputError",
     "LLMProvider",
+    "LLMSummarizer",
     "LangSwarmMemoryError",
     "Links",
     "LocalProvider",
@@ -355,6 +363,7 @@ __all__ = [  # noqa: RUF022 - the metadata first, then the names in the order of
     "StorageReadOnlyError",
     "StorageUnavailableError",
     "Summarizer",
+    "SummarizerError",
     "SummaryType",
     "Timestamp",
     "TokenCounter",

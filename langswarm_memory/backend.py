@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from ._calls import settle
 from .errors import (
@@ -34,9 +35,12 @@ from .repository.protocol import (
 )
 from .session import BaseMemorySession
 from .settings import BackendSettings, load_settings
-from .summaries import Summarizer, extractive_digest
+from .summaries import Summarizer, default_digest, strategy_of
 from .tokens import TokenCounter, get_token_counter
 from .windows import check_limit
+
+if TYPE_CHECKING:
+    from .background import SummaryWorker
 
 T = TypeVar("T")
 
@@ -57,7 +61,7 @@ class BaseMemoryBackend(IMemoryBackend):
         clock: Where the present instant comes from.
         token_counter: Counts messages that come without a token count, as the setting of that name. None: that of the
             settings.
-        summarizer: Makes summaries.
+        summarizer: Makes summaries: a function or an async one, see ``langswarm_memory.summaries``.
         **options: Settings as keywords; they win over `config`.
 
     Raises:
@@ -74,13 +78,15 @@ class BaseMemoryBackend(IMemoryBackend):
         *,
         clock: Callable[[], Timestamp] = now,
         token_counter: TokenCounter | str | None = None,
-        summarizer: Summarizer = extractive_digest,
+        summarizer: Summarizer = default_digest,
         **options: Any,
     ) -> None:
         self.settings = load_settings(self.settings_class, config, **options)
         self.clock = clock
         self.token_counter = get_token_counter(self.settings.token_counter if token_counter is None else token_counter)
         self.summarizer = summarizer
+        self.summary_worker: SummaryWorker | None = None  # a started manager's
+        self._summary_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.repository: MemoryRepository = self._build(self.settings)
         ttl = self.settings.ttl
         self._ttl = timedelta(seconds=ttl) if ttl else None
@@ -196,6 +202,13 @@ class BaseMemoryBackend(IMemoryBackend):
         """Let sessions expire so long after their last message. None: never."""
         self._ttl = timedelta(seconds=seconds) if seconds else None
 
+    def summary_lock(self, session_id: str) -> asyncio.Lock:
+        """Return the lock of this process on making summaries of a session."""
+        lock = self._summary_locks.get(session_id)
+        if lock is None:
+            lock = self._summary_locks[session_id] = asyncio.Lock()
+        return lock
+
     # --- sessions ----------------------------------------------------------------------------------------------
 
     def _session(self, record: SessionRecord) -> BaseMemorySession:
@@ -209,6 +222,7 @@ class BaseMemoryBackend(IMemoryBackend):
             InvalidInputError: A field cannot be stored.
         """
         codec.encode_metadata(metadata)
+        strategy_of(metadata)  # refused before it is stored
         if metadata.expires_at is None and self._ttl is not None:
             metadata = SessionMetadata(
                 **{f: getattr(metadata, f) for f in SessionMetadata.__dataclass_fields__ if f != "expires_at"},

@@ -56,6 +56,7 @@ class MemoryConfiguration:
         backend: Name of a backend, or ``"auto"``.
         settings: Options of the backend.
         auto_cleanup: Whether a started manager removes expired sessions.
+        summarize_in_background: Whether a started manager makes summaries as they fall due; else reading makes them.
         cleanup_interval: Seconds between two clean-ups.
         session_ttl: Seconds after its last message that a session expires. None: never.
         cache_sessions: Accepted for older configurations; sessions hold no data that could be cached.
@@ -74,6 +75,7 @@ class MemoryConfiguration:
     max_cached_sessions: int = 1000
     debug_mode: bool = False
     log_level: str = "INFO"
+    summarize_in_background: bool = True
 
     @classmethod
     def from_simple_config(cls, config: Any = True, /, **options: Any) -> MemoryConfiguration:

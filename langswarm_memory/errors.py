@@ -12,6 +12,7 @@
     ├── ConflictError                                 another writer was first, or an id with other content
     ├── UnsupportedOperationError                     .backend .feature
     ├── EmbeddingError                                .operation .provider .original_error
+    ├── SummarizerError                               retryable: a model gave no summary
     └── MemoryBackendError                            .backend .operation .original_error
         ├── MemoryConnectionError (ConnectionError)
         │   └── StorageUnavailableError               retryable: refused, timed out, pool exhausted, locked
@@ -256,6 +257,12 @@ class EmbeddingError(LangSwarmMemoryError):
         self.text_preview = text_preview
         cause = f" ({describe(error)})" if error is not None else ""
         super().__init__(f"{provider}: {operation} failed{cause}")
+
+
+class SummarizerError(LangSwarmMemoryError):
+    """A model gave no summary. Its answer is not quoted, as it may quote the conversation."""
+
+    retryable = True
 
 
 class MemoryStorageError(MemoryBackendError):

@@ -79,6 +79,7 @@ class MemoryFactory:
         return MemoryManager(
             cls.create_backend(resolved),
             auto_cleanup=resolved.auto_cleanup,
+            summarize_in_background=resolved.summarize_in_background,
             cleanup_interval=resolved.cleanup_interval,
         )
 

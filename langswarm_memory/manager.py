@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from .backend import SWEEP_PAGE, BaseMemoryBackend
+from .background import SummarizesInBackground
 from .errors import (
     InvalidInputError,
     LangSwarmMemoryError,
@@ -30,20 +31,29 @@ logger = logging.getLogger("langswarm_memory")
 CREATE_TRIES = 3  # rounds of get-or-create when a session appears and vanishes in between
 
 
-class MemoryManager(IMemoryManager):
+class MemoryManager(SummarizesInBackground, IMemoryManager):
     """Sessions over one backend.
 
     Usable at once: the backend connects on first use. ``start``, ``async with`` or ``await manager`` connect
-    earlier and run the clean-up of expired sessions.
+    earlier, run the clean-up of expired sessions and make due summaries in the background.
 
     Args:
         backend: Where sessions are kept. It is disconnected by ``stop``.
         auto_cleanup: Whether ``start`` begins the clean-up.
         cleanup_interval: Seconds between two clean-ups.
+        summarize_in_background: Whether, once started, it makes summaries as they fall due; else reading makes them.
     """
 
-    def __init__(self, backend: IMemoryBackend, *, auto_cleanup: bool = True, cleanup_interval: float = 300) -> None:
+    def __init__(
+        self,
+        backend: IMemoryBackend,
+        *,
+        auto_cleanup: bool = True,
+        cleanup_interval: float = 300,
+        summarize_in_background: bool = True,
+    ) -> None:
         self._backend = backend
+        self._summarize = summarize_in_background
         self._auto_cleanup = auto_cleanup
         self._cleanup_interval = cleanup_interval
         self._cleaner: asyncio.Task[None] | None = None
@@ -69,10 +79,14 @@ class MemoryManager(IMemoryManager):
         await self._backend.connect()
         if self._auto_cleanup and (self._cleaner is None or self._cleaner.done()):
             self._cleaner = asyncio.create_task(self._clean())
+        self._begin_summaries()
         return self
 
     async def stop(self) -> None:
-        """End the clean-up and disconnect. Idempotent. A confined manager leaves both to the one it came from."""
+        """End the clean-up, abandon summaries that wait (see ``flush``) and disconnect. Idempotent.
+
+        A confined manager leaves that to the one it came from.
+        """
         if self._owner is not None:
             return
         cleaner, self._cleaner = self._cleaner, None
@@ -80,6 +94,7 @@ class MemoryManager(IMemoryManager):
             cleaner.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await cleaner
+        await self._end_summaries()
         await self._backend.disconnect()
 
     async def shutdown(self) -> None:
@@ -309,7 +324,8 @@ class MemoryManager(IMemoryManager):
     async def get_system_stats(self) -> dict[str, Any]:
         """Return usage and health.
 
-        Keys: ``usage`` (fields of ``MemoryUsage``), ``health`` (as ``backend.health_check()``), ``backend_type``,
+        Keys: ``usage`` (fields of ``MemoryUsage``), ``health`` (as ``backend.health_check()``; and ``summary_lag``,
+        ``summary_error`` of summaries made in the background), ``backend_type``,
         ``cached_sessions`` (always 0: handles hold no data), ``total_sessions``, ``total_messages``,
         ``active_sessions``, ``archived_sessions``, ``avg_messages_per_session``, ``storage_size_mb``,
         ``memory_usage_mb`` (the same).
@@ -321,7 +337,7 @@ class MemoryManager(IMemoryManager):
         by_status = await self._backend.count_by_status() if isinstance(self._backend, BaseMemoryBackend) else {}
         return {
             "usage": {name: usage[name] for name in MemoryUsage.__dataclass_fields__},
-            "health": health,
+            "health": {**health, **self._summary_health()},
             "backend_type": self._backend.backend_type.value,
             "cached_sessions": 0,
             "total_sessions": usage.session_count,

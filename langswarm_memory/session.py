@@ -10,18 +10,19 @@ from .contexts import ContextMethods
 from .errors import ConflictError, InvalidInputError, SessionNotFoundError
 from .incoming import counted, distinct
 from .interfaces.contracts import IMemorySession
-from .interfaces.enums import SYSTEM_ROLES, MessageRole, SessionStatus, SummaryType
+from .interfaces.enums import SYSTEM_ROLES, MessageRole, SessionStatus
 from .interfaces.message import Message
 from .interfaces.records import (
     METADATA_ALIASES,
     METADATA_FIELDS,
-    ConversationSummary,
     SessionMetadata,
     coerce_status,
     merged_properties,
 )
 from .interfaces.timestamps import Timestamp
 from .repository.protocol import Appended, MessageQuery, SessionRecord
+from .summaries import strategy_of
+from .summaries.methods import SummaryMethods
 from .windows import check_limit, position, role_texts
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ EDIT_TRIES = 8  # times a metadata edit is repeated when another writer came fir
 NO_ROLES: frozenset[str] = frozenset()
 
 
-class BaseMemorySession(ContextMethods, IMemorySession):
+class BaseMemorySession(ContextMethods, SummaryMethods, IMemorySession):
     """A handle on a stored session. It holds no messages: every read asks the store.
 
     Args:
@@ -127,6 +128,8 @@ class BaseMemorySession(ContextMethods, IMemorySession):
             appended = appended._replace(seqs=tuple(seqs[message.message_id] for message in messages))
         if backend.deletes_overflow:
             await self._trim(appended.message_count)
+        if backend.summary_worker is not None:
+            backend.summary_worker.appended(self, appended.last_seq, appended.inserted)
         return appended
 
     async def _trim(self, message_count: int) -> None:
@@ -257,6 +260,7 @@ class BaseMemorySession(ContextMethods, IMemorySession):
         for attempt in range(EDIT_TRIES):
             record = await self._record()
             metadata = _changed(record.metadata, changes)
+            strategy_of(metadata)  # refused before it is stored
             metadata.updated_at = backend.clock()
             if "expires_at" not in changes:
                 metadata.expires_at = backend.expiry(metadata.updated_at) or metadata.expires_at
@@ -283,52 +287,6 @@ class BaseMemorySession(ContextMethods, IMemorySession):
     async def delete_session(self) -> bool:
         """Delete the session with all its data. False: it was gone already."""
         return await self._backend.delete_session(self._id)
-
-    # --- summaries ---------------------------------------------------------------------------------------------
-
-    async def create_summary(
-        self, force: bool | SummaryType = False, *, summary_type: SummaryType | None = None
-    ) -> ConversationSummary | None:
-        """Summarise the conversation up to now, store the summary and return it.
-
-        Args:
-            force: Summarise whatever there is. False: only when at least five messages, one of the user and one of
-                the assistant among them, came since the last summary; otherwise return None. A ``SummaryType`` here
-                is taken as `summary_type`.
-            summary_type: What the summary is noted as; giving it implies `force`.
-
-        Returns:
-            The summary; None when there was not enough, or no message at all.
-        """
-        from .summaries import summarise
-
-        if isinstance(force, SummaryType):
-            summary_type = force
-        forced = summary_type is not None or bool(force)
-        return await summarise(self, force=forced, summary_type=summary_type or SummaryType.MANUAL)
-
-    async def get_summary(self) -> ConversationSummary | None:
-        """Return the newest summary, or None.
-
-        With ``auto_summarize``, a summary that is due (``summary_threshold`` messages since the last) is made here,
-        not on the way of an append.
-        """
-        from .summaries import summarise_if_due
-
-        due = await summarise_if_due(self)
-        if due is not None:
-            return due
-        backend = self._backend
-        found = await backend.perform(backend.repository.list_summaries, self._id, limit=1)
-        return found[0] if found else None
-
-    async def get_summaries(self) -> list[ConversationSummary]:
-        """Return all summaries, oldest first; one that is due is made first."""
-        from .summaries import summarise_if_due
-
-        await summarise_if_due(self)
-        backend = self._backend
-        return (await backend.perform(backend.repository.list_summaries, self._id))[::-1]
 
 
 def _changed(metadata: SessionMetadata, changes: dict[str, Any]) -> SessionMetadata:

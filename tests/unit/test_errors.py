@@ -32,6 +32,7 @@ from langswarm_memory.errors import (
     StorageFullError,
     StorageReadOnlyError,
     StorageUnavailableError,
+    SummarizerError,
     UnsupportedOperationError,
     VectorSearchError,
     describe,
@@ -39,6 +40,7 @@ from langswarm_memory.errors import (
 
 CAUSE = ValueError("the text of a conversation")
 ONE_OF_EACH: list[LangSwarmMemoryError] = [
+    SummarizerError("the model's answer holds no summary"),
     LangSwarmMemoryError("what happened", {"a": 1}, "do that"),
     MemoryConfigurationError("wrong", "sqlite", {"password": "s3cret"}, suggestion="write it right"),
     MissingDependencyError("asyncpg", extra="postgres"),
@@ -100,7 +102,13 @@ def test_error_can_be_caught_as_its_parents(kind: type[Exception], parents: tupl
 
 def test_retryable_errors_are_those_that_time_may_mend() -> None:
     retryable = {type(error) for error in ONE_OF_EACH if error.retryable}
-    assert retryable == {ConflictError, MemoryConnectionError, StorageUnavailableError, StorageFullError}
+    assert retryable == {
+        ConflictError,
+        MemoryConnectionError,
+        StorageUnavailableError,
+        StorageFullError,
+        SummarizerError,
+    }
 
 
 @each_error

@@ -38,6 +38,7 @@ LAYERS = {
     "providers": 7,
     "registry": 8,
     "configuration": 9,
+    "background": 8,
     "manager": 9,
     "factory": 10,
     "context": 11,
