@@ -7,7 +7,8 @@ import sqlite3
 from ..interfaces.enums import MemoryBackendType
 from ..relational import RelationalBackend
 from ..repository.sql.repository import SQLRepository
-from ..repository.sql.sqlite import SQLiteDriver, SQLiteOptions
+from ..repository.sql.sqlite import SQLiteDriver
+from ..repository.sql.sqlite_engines import SQLiteOptions
 from ..session import BaseMemorySession
 from ..settings import SQLiteSettings
 

@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
 
 from ...errors import (
     CorruptRecordError,
-    MemoryConfigurationError,
     NotConnectedError,
     QueryError,
     StorageUnavailableError,
@@ -38,39 +32,10 @@ from .failures import DRIVER_ERRORS, query_failure, translate
 from .lanes import Lane
 from .mapping import MESSAGE_ID, ROLE, TOKENS, Row, sqlite_text
 from .migrate import is_current, prepare_schema
+from .sqlite_engines import Engines, SQLiteOptions, prepare_reader, set_journal_mode
 from .statements import Statement
 
 T = TypeVar("T")
-
-OLDEST_SQLITE = (3, 36, 0)  # RETURNING came with 3.35, databases in memory that connections share with 3.36
-CACHED_STATEMENTS = 256  # prepared statements kept per connection; the default of 128 is fewer than our shapes
-WAL_RETRY_SECONDS = 0.05  # the switch to WAL does not wait for a lock by itself
-
-READ_ACTIONS = frozenset(
-    {
-        sqlite3.SQLITE_SELECT,
-        sqlite3.SQLITE_READ,
-        sqlite3.SQLITE_FUNCTION,
-        sqlite3.SQLITE_RECURSIVE,
-        sqlite3.SQLITE_TRANSACTION,
-    }
-)
-"""All that a reading connection may do; writing, PRAGMA and ATTACH are refused when a statement is prepared."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SQLiteOptions:
-    """How to open the database; see ``SQLiteSettings`` for the meaning of each."""
-
-    path: str
-    journal_mode: str = "WAL"
-    synchronous: str = "FULL"
-    foreign_keys: bool = True
-    cache_size: int | None = None
-    auto_vacuum: str | None = None
-    busy_timeout_seconds: float = 30.0
-    readers: int = 4
-    auto_migrate: bool = True
 
 
 class SQLiteDriver:
@@ -79,26 +44,8 @@ class SQLiteDriver:
     name = "sqlite"
 
     def __init__(self, options: SQLiteOptions) -> None:
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise MemoryConfigurationError(
-                f"SQLite {sqlite3.sqlite_version} is too old, 3.36 is needed",
-                "sqlite",
-                suggestion="use a newer Python",
-            )
-        self._options = options
-        self.in_memory = options.path == ":memory:"
-        if self.in_memory:
-            # A database in memory that several connections of this process share, with ordinary locking.
-            query = {"vfs": "memdb", "uri": "true"}
-            self.url = URL.create("sqlite", database=f"file:/langswarm-{uuid.uuid4().hex}", query=query)
-        else:
-            self.url = URL.create("sqlite", database=os.path.abspath(options.path))
-        self.engine = create_async_engine(
-            self.url.set(drivername="sqlite+aiosqlite"),
-            hide_parameters=True,  # errors of SQLAlchemy would quote messages
-            connect_args={"timeout": options.busy_timeout_seconds},
-        )
-        self._configure(self.engine.sync_engine)
+        self._options, self._engines = options, Engines(options)
+        self.in_memory, self.url, self.engine = options.in_memory, self._engines.url, self._engines.asynchronous
         self._reserve = self.compile(appends.reserve())
         self._insert = self.compile(appends.insert_message())
         self._writer: Lane | None = None
@@ -112,45 +59,6 @@ class SQLiteDriver:
         """Compile for ``sqlite3``."""
         return statements.compile_statement(statement, self.engine.dialect, None)
 
-    def _configure(self, engine: Engine) -> None:
-        @event.listens_for(engine, "connect")
-        def on_connect(connection: Any, _record: Any) -> None:
-            # The driver's own BEGIN comes too late and is never IMMEDIATE; ours is sent by on_begin.
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            for pragma in self._pragmas():
-                cursor.execute(pragma)
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def on_begin(connection: Connection) -> None:
-            connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
-
-    def _pragmas(self) -> list[str]:
-        options = self._options
-        pragmas = [
-            f"PRAGMA foreign_keys={'ON' if options.foreign_keys else 'OFF'}",  # off by default in SQLite
-            f"PRAGMA synchronous={options.synchronous}",
-        ]
-        if options.cache_size is not None:
-            pragmas.append(f"PRAGMA cache_size={options.cache_size}")
-        return pragmas
-
-    def _lane_engine(self, *, begin: str) -> Engine:
-        engine = create_engine(
-            self.url,
-            hide_parameters=True,
-            poolclass=NullPool,  # a lane holds its one connection for life
-            execution_options={"sqlite_begin": begin},
-            connect_args={
-                "timeout": self._options.busy_timeout_seconds,
-                "cached_statements": CACHED_STATEMENTS,
-                "check_same_thread": False,  # the connection is made, used and closed by its lane alone
-            },
-        )
-        self._configure(engine)
-        return engine
-
     async def open(self) -> None:
         """Open the writer, bring the schema up to date, then allow reading."""
         if self._writer is not None:
@@ -161,7 +69,7 @@ class SQLiteDriver:
             except OSError as exc:
                 hint = "the directory of db_path cannot be made"
                 raise StorageUnavailableError(self.name, "open", exc, hint) from exc
-        writer = Lane("langswarm-sqlite-writer", self._lane_engine(begin="BEGIN IMMEDIATE"), threads=1, writer=self)
+        writer = Lane("langswarm-sqlite-writer", self._engines.of_lane(begin="BEGIN IMMEDIATE"), threads=1, writer=self)
         try:
             await writer.run(self._prepare)
         except DRIVER_ERRORS as exc:
@@ -173,9 +81,9 @@ class SQLiteDriver:
         self._writer = writer
         self._readers = Lane(
             "langswarm-sqlite-reader",
-            self._lane_engine(begin="BEGIN"),
+            self._engines.of_lane(begin="BEGIN"),
             threads=self._options.readers,
-            on_connect=_prepare_reader,
+            on_connect=prepare_reader,
         )
 
     def _prepare(self, connection: Connection) -> None:
@@ -184,13 +92,13 @@ class SQLiteDriver:
         if options.auto_vacuum is not None:
             raw.execute(f"PRAGMA auto_vacuum={options.auto_vacuum}")  # heeded only before the first table
         if not self.in_memory:
-            _set_journal_mode(raw, options.journal_mode, options.busy_timeout_seconds)
+            set_journal_mode(raw, options.journal_mode, options.busy_timeout_seconds)
         if not is_current(raw):
             # A migration may rebuild a table; dropping the old copy would cascade to the rows that point at it.
             raw.execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
                 prepare_schema(connection, self.name, auto_migrate=options.auto_migrate)
-        for pragma in self._pragmas():
+        for pragma in options.pragmas():
             raw.execute(pragma)
 
     async def close(self) -> None:
@@ -362,25 +270,9 @@ class SQLiteDriver:
             timeout=self._options.busy_timeout_seconds,
             check_same_thread=False,
         )
-        for pragma in self._pragmas():
+        for pragma in self._options.pragmas():
             connection.execute(pragma)
         return connection
-
-
-def _set_journal_mode(raw: sqlite3.Connection, mode: str, timeout: float) -> None:
-    # A process that switches the mode while another opens the file is refused at once, whatever the busy timeout.
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            raw.execute(f"PRAGMA journal_mode={mode}").fetchall()
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
-                return  # it can still be read, in the mode it has; writing will say what is wrong
-            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(WAL_RETRY_SECONDS)
-        else:
-            return
 
 
 def _stored(value: Any) -> Any:
@@ -388,19 +280,3 @@ def _stored(value: Any) -> Any:
     if isinstance(value, datetime):
         return sqlite_text(value)
     return value.isoformat() if isinstance(value, date) else value
-
-
-def _prepare_reader(raw: sqlite3.Connection) -> None:
-    def lower(value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
-
-    # SQLite's own knows the letters of ASCII only; a search ignores case in every alphabet.
-    raw.create_function("lower", 1, lower, deterministic=True)
-
-    def authorize(action: int, name: str | None, *_more: Any) -> int:
-        # SQLite asks for this when it first meets a virtual table, such as json_each; query_only refuses it in earnest.
-        declares = action == sqlite3.SQLITE_UPDATE and name == "sqlite_master"
-        return sqlite3.SQLITE_OK if declares or action in READ_ACTIONS else sqlite3.SQLITE_DENY
-
-    raw.execute("PRAGMA query_only=ON")
-    raw.set_authorizer(authorize)
