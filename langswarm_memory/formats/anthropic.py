@@ -12,11 +12,11 @@ from ..errors import InvalidInputError
 from ..interfaces.enums import RESULT_ROLES, SYSTEM_ROLES, MessageRole
 from ..interfaces.message import Message
 from .losses import UNHEARD, Losses
-from .notes import ANTHROPIC_NOTE, Json, mark_given, note_of, responses_item, restore, role_text, set_note, take_note
+from .notes import ANTHROPIC_NOTE, Json, mark_given, note_of, responses_item, role_text, set_note, take_note
 from .parts import Call, Media, Part, Result, Text, family
 from .reading import parts_of
 from .turns import SYSTEM, TurnForm, assemble
-from .writing import CallIds, arguments_object, lost, report_extras
+from .writing import CallIds, arguments_object, in_own_form, lost, report_extras
 
 ANTHROPIC_KEYS = ("role", "content")
 TURNS = TurnForm(ANTHROPIC_NOTE, "content", "assistant", ("tool_result",))
@@ -103,9 +103,6 @@ def join_anthropic(messages: list[Message], written: list[list[Json]], losses: L
     turns, systems = assemble(TURNS, messages, written, losses)
     result = AnthropicMessages(turns)
     result.system = _system(systems)
-    if len(systems) > 1:
-        losses.at(messages.index(systems[1][0]), systems[1][0].message_id)
-        losses.add("borders", "all system messages become one", "form")
     return result
 
 
@@ -116,15 +113,8 @@ def create_anthropic_message(role: str, content: Any, **kwargs: Any) -> Message:
 
 def write_anthropic(message: Message, ids: CallIds, losses: Losses = UNHEARD) -> list[Json]:
     """Return the turn that a stored message becomes."""
-    note = note_of(message, ANTHROPIC_NOTE)
-    plain = _plain(message)
-    if note is not None:
-        ids.learn(message)
-        return [restore(note, plain, ANTHROPIC_KEYS)]
-    if _is_own(message):
-        ids.learn(message)
-        return [plain]
-    return [_convert(message, ids, losses)]
+    own = in_own_form(message, ids, _plain(message), note=ANTHROPIC_NOTE, keys=ANTHROPIC_KEYS, is_own=_is_own(message))
+    return [own] if own is not None else [_convert(message, ids, losses)]
 
 
 def _plain(message: Message) -> Json:

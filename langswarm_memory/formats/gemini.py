@@ -13,7 +13,7 @@ from .notes import GEMINI_NOTE, Json, mark_given, note_of, responses_item, resto
 from .parts import Call, Media, Part, Result, Text, family
 from .reading import parts_of
 from .turns import SYSTEM, TurnForm, assemble
-from .writing import CallIds, arguments_object, lost, report_extras
+from .writing import CallIds, arguments_object, in_own_form, lost, report_extras
 
 GEMINI_KEYS = ("role", "parts")
 TURNS = TurnForm(GEMINI_NOTE, "parts", "model", ("functionResponse", "function_response"))
@@ -104,23 +104,13 @@ def join_gemini(messages: list[Message], written: list[list[Json]], losses: Loss
     turns, systems = assemble(TURNS, messages, written, losses)
     result = GeminiContents(turns)
     result.system_instruction = _system(systems)
-    if len(systems) > 1:
-        losses.at(messages.index(systems[1][0]), systems[1][0].message_id)
-        losses.add("borders", "all system messages become one", "form")
     return result
 
 
 def write_gemini(message: Message, ids: CallIds, losses: Losses = UNHEARD) -> list[Json]:
     """Return the content that a stored message becomes."""
-    note = note_of(message, GEMINI_NOTE)
-    plain = _plain(message)
-    if note is not None:
-        ids.learn(message)
-        return [restore(note, plain, GEMINI_KEYS)]
-    if _is_own(message):
-        ids.learn(message)
-        return [plain]
-    return [_convert(message, ids, losses)]
+    own = in_own_form(message, ids, _plain(message), note=GEMINI_NOTE, keys=GEMINI_KEYS, is_own=_is_own(message))
+    return [own] if own is not None else [_convert(message, ids, losses)]
 
 
 def _content(parts: Any) -> Any:

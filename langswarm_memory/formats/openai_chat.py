@@ -15,14 +15,13 @@ from .notes import (
     Json,
     note_of,
     responses_item,
-    restore,
     role_text,
     set_note,
     take_note,
 )
 from .parts import Call, Media, Part, Result, Text, family
 from .reading import parts_of
-from .writing import CallIds, arguments_text, lost, report_extras, texts_only
+from .writing import CallIds, arguments_text, in_own_form, lost, report_extras, texts_only
 
 OPENAI_KEYS = ("role", "content", "name", "function_call", "tool_calls", "tool_call_id")
 """Keys of a Chat Completions message that are fields of ours, in the order we write them."""
@@ -111,15 +110,8 @@ def create_openai_message(role: str, content: Any = None, **kwargs: Any) -> Mess
 
 def write_openai(message: Message, ids: CallIds, losses: Losses = UNHEARD) -> list[Json]:
     """Return the Chat Completions messages that a stored message becomes."""
-    note = note_of(message, OPENAI_NOTE)
-    plain = _plain(message)
-    if note is not None:
-        ids.learn(message)
-        return [restore(note, plain, OPENAI_KEYS)]
-    if _is_own(message):
-        ids.learn(message)
-        return [plain]
-    return _convert(message, ids, losses)
+    own = in_own_form(message, ids, _plain(message), note=OPENAI_NOTE, keys=OPENAI_KEYS, is_own=_is_own(message))
+    return [own] if own is not None else _convert(message, ids, losses)
 
 
 def _plain(message: Message) -> Json:

@@ -83,6 +83,10 @@ def assemble(
                 turns.append(turn)
             else:
                 _add(form, turns, turn, message, losses)
+    if len(systems) > 1:
+        second = systems[1][0]
+        losses.at(messages.index(second), second.message_id)
+        losses.add("borders", "all system messages become one", "form")
     return turns, systems
 
 

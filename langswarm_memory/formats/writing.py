@@ -9,7 +9,7 @@ from typing import Any
 
 from ..interfaces.message import Message
 from .losses import UNHEARD, Losses
-from .notes import Json, compact
+from .notes import Json, compact, note_of, restore
 from .parts import Call, Media, Part, Result, Text
 from .reading import parts_of
 
@@ -156,3 +156,23 @@ _SORT = {"data": "data", "url": "an address", "file_id": "another provider's fil
 
 def _sort(part: Media) -> str:
     return "data" if part.data is not None else "url" if part.url is not None else "file_id"
+
+
+def in_own_form(
+    message: Message, ids: CallIds, plain: Json, *, note: str, keys: tuple[str, ...], is_own: bool
+) -> Json | None:
+    """Return what goes back to the provider that it came from, or is in its form already; None: to be converted.
+
+    Args:
+        message: The message.
+        ids: Learns the calls that the message makes or answers.
+        plain: The fields of the message in the provider's form.
+        note: The provider's name in notes.
+        keys: Keys of the provider's form that are fields of ours.
+        is_own: Whether a message without a note is in the provider's form.
+    """
+    noted = note_of(message, note)
+    if noted is None and not is_own:
+        return None
+    ids.learn(message)
+    return plain if noted is None else restore(noted, plain, keys)
