@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, text
@@ -93,7 +94,7 @@ class PostgresDriver:
         keep = options.pool_size // 2 if self._owns_engine else 0
         self._leases = Leases(engine, keep=keep, transactional=options.statement_cache_size == 0)
         lanes = min(APPEND_LANES, options.pool_size)
-        self._queues = [AppendQueue(self._store, self._translate_append) for _ in range(lanes)]
+        self._queues = [AppendQueue(self._store, ERRORS, partial(translate, self.name, "append")) for _ in range(lanes)]
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _connect_args(self) -> dict[str, Any]:
@@ -183,9 +184,6 @@ class PostgresDriver:
         """Queue a batch for the next statement and wait until it is committed."""
         self._enter()
         return await self._queues[hash(batch.session_id) % len(self._queues)].append(batch)
-
-    def _translate_append(self, error: BaseException) -> BaseException:
-        return translate(self.name, "append", error) if isinstance(error, ERRORS) else error
 
     async def _store(self, batches: list[Batch]) -> list[Reserved | None]:
         """Run the leanest statement for these batches: one message, one session, or many sessions."""

@@ -21,15 +21,17 @@ class AppendQueue:
 
     Args:
         store: Stores some batches in one statement.
-        translate: Returns what a failure means, or the failure itself.
+        errors: What the driver raises.
+        translate: Returns what one of those means.
     """
 
     def __init__(
         self,
         store: Callable[[list[Batch]], Awaitable[list[Reserved | None]]],
+        errors: tuple[type[BaseException], ...],
         translate: Callable[[BaseException], BaseException],
     ) -> None:
-        self._store, self._translate = store, translate
+        self._store, self._errors, self._translate = store, errors, translate
         self._queue: deque[_Waiting] = deque()
         self._appending = False
         self._draining: asyncio.Task[None] | None = None
@@ -51,11 +53,8 @@ class AppendQueue:
             self._appending = True
             try:
                 return (await self._store([batch]))[0]
-            except Exception as exc:
-                error = self._translate(exc)
-                if error is exc:
-                    raise
-                raise error from exc
+            except self._errors as exc:
+                raise self._translate(exc) from exc
             finally:
                 self._next()
         future: asyncio.Future[Reserved | None] = asyncio.get_running_loop().create_future()
@@ -95,8 +94,9 @@ class AppendQueue:
             outcomes = await self._store([batch for batch, _ in group])
         except BaseException as exc:
             # Every waiting caller learns of it, whatever it is; cancellation of this task goes on.
-            error = self._translate(exc)
-            if error is not exc:
+            error: BaseException = exc
+            if isinstance(exc, self._errors):
+                error = self._translate(exc)
                 error.__cause__ = exc
             for _, future in group:
                 if not future.done():
