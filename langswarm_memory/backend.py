@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
@@ -21,11 +20,10 @@ from .errors import (
 from .interfaces.contracts import IMemoryBackend
 from .interfaces.enums import MemoryBackendType, SessionStatus
 from .interfaces.message import Message
-from .interfaces.records import MemoryUsage, SessionMetadata, coerce_status
+from .interfaces.records import SessionMetadata, coerce_status
 from .interfaces.timestamps import Timestamp, now
 from .repository import codec
 from .repository.protocol import (
-    Describes,
     MemoryRepository,
     MessageQuery,
     SessionQuery,
@@ -35,6 +33,7 @@ from .repository.protocol import (
 )
 from .session import BaseMemorySession
 from .settings import BackendSettings, load_settings
+from .state import TellsState
 from .summaries import Summarizer, default_digest, strategy_of
 from .tokens import TokenCounter, get_token_counter
 from .windows import check_limit
@@ -45,13 +44,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SWEEP_PAGE = 500  # sessions deleted per statement while cleaning up
-DEGRADED_MS = 1_000.0  # a ping slower than this is "degraded"
 MAX_SEARCH_WORDS = 100  # SQLite takes expressions 1,000 levels deep, and each word is a few
 MAX_SEARCH_LENGTH = 10_000  # SQLite takes patterns of 50,000 bytes
 INSERT_TRIES = 3  # times a session is inserted again after an expired one of its id was removed
 
 
-class BaseMemoryBackend(IMemoryBackend):
+class BaseMemoryBackend(TellsState, IMemoryBackend):
     """A store of sessions.
 
     Subclasses say how settings become a repository; nothing else differs between stores.
@@ -381,59 +379,3 @@ class BaseMemoryBackend(IMemoryBackend):
         wanted = [word.casefold() for word in words]
         messages = await self.perform(repository.read_messages, session_id, MessageQuery())
         return [m for m in reversed(messages) if all(word in m.text.casefold() for word in wanted)][:count]
-
-    # --- state -------------------------------------------------------------------------------------------------
-
-    async def get_usage_stats(self) -> MemoryUsage:
-        """Return how much is stored."""
-        stats = await self.perform(self.repository.stats)
-        return MemoryUsage(
-            session_count=stats.sessions,
-            message_count=stats.messages,
-            total_tokens=stats.tokens,
-            storage_size_bytes=stats.size_bytes,
-            active_sessions=stats.sessions_by_status.get(SessionStatus.ACTIVE.value, 0),
-            last_cleanup=self._last_cleanup,
-        )
-
-    async def count_by_status(self) -> Mapping[str, int]:
-        """Return how many sessions there are of each status."""
-        return (await self.perform(self.repository.stats)).sessions_by_status
-
-    async def health_check(self) -> dict[str, Any]:
-        """Return the state of the store; a store that is down is reported, not raised.
-
-        Keys: ``status`` (healthy, degraded: a ping takes over a second, unhealthy), ``connected``, ``backend``,
-        ``backend_type``, ``response_time_ms``, ``session_count``, ``message_count``, ``last_error`` (of this
-        process, or None), ``error`` (only when unhealthy), ``timestamp`` (ISO), and what the store tells of itself,
-        such as its ``database`` or ``version``.
-        """
-        report: dict[str, Any] = {
-            "status": "unhealthy",
-            "connected": False,
-            "backend": self.kind.value,
-            "backend_type": self.kind.value,
-            "response_time_ms": None,
-            "session_count": None,
-            "message_count": None,
-            "last_error": None if self._last_error is None else str(self._last_error),
-            "timestamp": self.clock().isoformat(),
-        }
-        try:
-            start = time.perf_counter()
-            await self.perform(self.repository.ping)
-            elapsed = (time.perf_counter() - start) * 1_000
-            stats = await self.perform(self.repository.stats)
-            if isinstance(self.repository, Describes):
-                report.update(await self.perform(self.repository.describe))
-        except LangSwarmMemoryError as exc:
-            report["error"] = report["last_error"] = str(exc)
-            return report
-        report.update(
-            status="healthy" if elapsed < DEGRADED_MS else "degraded",
-            connected=True,
-            response_time_ms=round(elapsed, 3),
-            session_count=stats.sessions,
-            message_count=stats.messages,
-        )
-        return report

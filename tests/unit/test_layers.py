@@ -32,6 +32,7 @@ LAYERS = {
     "summaries": 4,
     "contexts": 5,
     "session": 5,
+    "state": 5,
     "backend": 6,
     "relational": 6,
     "backends": 7,

@@ -144,7 +144,7 @@ class Leases:
                 await self.give(lease)
                 if last_try:
                     raise
-            except Exception as exc:
+            except Exception as exc:  # of any kind: the lease goes back in every case, and nothing is swallowed
                 if not isinstance(exc, asyncpg.PostgresError) or is_connection_loss(exc):
                     lease.raw.terminate()
                 await self.give(lease)
