@@ -132,7 +132,8 @@ def target_options(command: F) -> F:
             metavar="URL",
             expose_value=False,
             callback=_set_url,
-            help=f"The database: sqlite:///FILE or postgresql://USER@HOST/DATABASE. Default: {URL_VARIABLE}, "
+            help="The store: sqlite:///FILE, postgresql://USER@HOST/DATABASE, redis://HOST, mongodb://HOST/DATABASE, "
+            f"http://HOST:9200 or bigquery://PROJECT/DATASET. Default: {URL_VARIABLE}, "
             f"else {DEFAULT_URL}.",
         ),
     ):
