@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -23,18 +23,21 @@ from ..errors import (
 from ..interfaces.message import Message
 from ..interfaces.records import ConversationSummary, SessionMetadata
 from ..interfaces.timestamps import Timestamp
+from ..search.bm25 import TextIndex
 from ..tokens import estimate_tokens
 from . import codec
-from .matching import newest_summaries, session_matches
+from .matching import SCORE_DIGITS, in_scope, newest_summaries, page_of, session_matches
+from .optional import IndexState
 from .protocol import (
     Appended,
     MessageQuery,
-    SearchHit,
+    Rewrite,
     SessionQuery,
     SessionRecord,
     StoreFeatures,
     StoreStats,
 )
+from .text_search import SearchCursor, SearchFilter, SearchHit, TextQuery
 
 
 @dataclass(slots=True)
@@ -43,14 +46,29 @@ class _Session:
     revision: int = 1
     last_seq: int = 0
     tokens: int = 0
+    edits: int = 0
     seqs: list[int] = field(default_factory=list)  # ascending; in step with `messages`
     messages: list[Message] = field(default_factory=list)
     by_id: dict[str, int] = field(default_factory=dict)  # message_id -> seq
     summaries: dict[str, ConversationSummary] = field(default_factory=dict)
+    searchable: int = 0  # the texts up to this seq are in the index
+    indexed: dict[str, tuple[int, int]] = field(default_factory=dict)  # index -> (last_seq, edits) that it saw
+
+    def hold(self, messages: list[Message]) -> None:
+        """Hold these messages and no others."""
+        self.messages = messages
+        self.seqs = [message.seq or 0 for message in messages]
+        self.by_id = {message.message_id: message.seq or 0 for message in messages}
+        self.tokens = sum(message.token_count or 0 for message in messages)
 
     def record(self) -> SessionRecord:
         return SessionRecord(
-            codec.copy_metadata(self.metadata), self.revision, len(self.messages), self.tokens, self.last_seq
+            codec.copy_metadata(self.metadata),
+            self.revision,
+            len(self.messages),
+            self.tokens,
+            self.last_seq,
+            self.edits,
         )
 
 
@@ -62,6 +80,7 @@ class InMemoryRepository:
 
     def __init__(self) -> None:
         self._sessions: dict[str, _Session] = {}
+        self._texts: TextIndex[tuple[str, int]] = TextIndex()  # filled by the first search that needs it
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -109,7 +128,13 @@ class InMemoryRepository:
 
     async def delete_sessions(self, session_ids: Sequence[str]) -> int:
         """Delete sessions."""
-        return sum(self._sessions.pop(session_id, None) is not None for session_id in dict.fromkeys(session_ids))
+        deleted = 0
+        for session_id in dict.fromkeys(session_ids):
+            session = self._sessions.pop(session_id, None)
+            if session is not None:
+                self._forget_texts(session_id, session.messages)
+                deleted += 1
+        return deleted
 
     async def append(
         self,
@@ -168,11 +193,34 @@ class InMemoryRepository:
         end = len(session.seqs) if through_seq is None else bisect_right(session.seqs, through_seq)
         stays = [m for i, m in enumerate(session.messages) if i >= end or m.role in keep_roles]
         deleted = len(session.messages) - len(stays)
-        session.messages = stays
-        session.seqs = [message.seq or 0 for message in stays]
-        session.by_id = {message.message_id: message.seq or 0 for message in stays}
-        session.tokens = sum(message.token_count or 0 for message in stays)
+        if deleted:
+            kept = {message.seq for message in stays}
+            self._forget_texts(session_id, (m for m in session.messages if m.seq not in kept))
+            session.hold(stays)
+            session.edits += 1
         return deleted
+
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        """Delete and replace messages, all or nothing."""
+        for _, message in change.replaced:
+            codec.encode_message(message)
+        session = self._get(session_id)
+        if session.metadata.is_expired(now):
+            raise SessionExpiredError(session_id)
+        if session.edits != change.edits or change.last_seq not in (None, session.last_seq):
+            raise ConflictError(f"messages of session {session_id!r} were changed meanwhile", retryable=True)
+        gone = {message.seq for message in change.removed}
+        instead = {old.seq: _numbered(new, old.seq or 0) for old, new in change.replaced}
+        held = [m for m in session.messages if m.seq in gone or m.seq in instead]
+        searchable = {m.seq for m in held if (session_id, m.seq) in self._texts}
+        self._forget_texts(session_id, held)
+        for seq, message in instead.items():
+            if seq in searchable:
+                self._texts.add((session_id, seq or 0), message.text)
+        session.hold([instead.get(message.seq, message) for message in session.messages if message.seq not in gone])
+        session.edits += 1
+        session.metadata.updated_at = Timestamp.of(now)
+        return session.record()
 
     async def put_summary(self, summary: ConversationSummary) -> None:
         """Store or replace a summary."""
@@ -183,6 +231,33 @@ class InMemoryRepository:
         """Return summaries, newest first."""
         summaries = self._get(session_id).summaries.values()
         return [_copy_summary(summary) for summary in newest_summaries(summaries, limit)]
+
+    async def stale_sessions(self, index: str, *, limit: int, after: str | None = None) -> list[IndexState]:
+        """Return a page of sessions that an index has not seen as they are."""
+        behind = sorted(
+            session_id
+            for session_id, session in self._sessions.items()
+            if (after is None or session_id > after)
+            and session.indexed.get(index, (0, 0)) != (session.last_seq, session.edits)
+        )
+        return [state for one in behind[:limit] if (state := await self.index_state(one, index)) is not None]
+
+    async def index_state(self, session_id: str, index: str) -> IndexState | None:
+        """Return how far an index has come with a session."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return None
+        return IndexState(session_id, session.last_seq, session.edits, *session.indexed.get(index, (0, 0)))
+
+    async def mark_indexed(self, session_id: str, index: str, *, last_seq: int, edits: int) -> None:
+        """Note what an index has seen."""
+        if session_id in self._sessions:
+            self._sessions[session_id].indexed[index] = (last_seq, edits)
+
+    async def forget_index(self, index: str) -> None:
+        """Drop what is noted of an index."""
+        for session in self._sessions.values():
+            session.indexed.pop(index, None)
 
     async def stats(self) -> StoreStats:
         """Count what is stored; the size is that of the text held, in characters."""
@@ -196,20 +271,33 @@ class InMemoryRepository:
         )
 
     async def search_text(
-        self, words: Sequence[str], *, session_ids: Sequence[str] | None, user_id: str | None, limit: int
+        self, query: TextQuery, where: SearchFilter, *, limit: int, after: SearchCursor | None = None
     ) -> list[SearchHit]:
-        """Scan everything."""
-        wanted = [word.casefold() for word in words]
-        hits = [
-            SearchHit(session_id, _copy(message))
-            for session_id, session in self._sessions.items()
-            if (session_ids is None or session_id in session_ids)
-            and (user_id is None or session.metadata.user_id == user_id)
-            for message in session.messages
-            if all(word in message.text.casefold() for word in wanted)
-        ]
-        hits.sort(key=lambda hit: (hit.message.timestamp, hit.session_id, hit.message.seq or 0), reverse=True)
-        return hits[:limit]
+        """Rank by an index that is brought up to date first."""
+        self._index_texts()
+        found = []
+        for score, key in self._texts.search(query, self._text):
+            session_id, message = key[0], self._message(key)
+            if in_scope(self._sessions[session_id].metadata, message, where):
+                found.append(SearchHit(session_id, message, round(score, SCORE_DIGITS)))
+        return [hit._replace(message=_copy(hit.message)) for hit in page_of(found, limit, after)]
+
+    def _index_texts(self) -> None:
+        for session_id, session in self._sessions.items():
+            for place in range(bisect_right(session.seqs, session.searchable), len(session.seqs)):
+                self._texts.add((session_id, session.seqs[place]), session.messages[place].text)
+            session.searchable = session.last_seq
+
+    def _forget_texts(self, session_id: str, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._texts.discard((session_id, message.seq or 0), message.text)
+
+    def _message(self, key: tuple[str, int]) -> Message:
+        session = self._sessions[key[0]]
+        return session.messages[bisect_left(session.seqs, key[1])]
+
+    def _text(self, key: tuple[str, int]) -> str:
+        return self._message(key).text
 
     def export_session(self, session_id: str) -> dict[str, Any] | None:
         """Return copies of a session's metadata, messages and newest summary; None: no such session."""
@@ -252,10 +340,9 @@ class InMemoryRepository:
         if messages is not None:
             first = session.last_seq + 1
             session.last_seq += len(rows)
-            session.messages = [_numbered(_sized(message), seq) for seq, message in enumerate(messages, first)]
-            session.seqs = [message.seq or 0 for message in session.messages]
-            session.by_id = {message.message_id: message.seq or 0 for message in session.messages}
-            session.tokens = sum(row.token_count for row in rows)
+            self._forget_texts(session_id, session.messages)
+            session.hold([_numbered(_sized(message), seq) for seq, message in enumerate(messages, first)])
+            session.edits += 1
         if summary is not None:
             session.summaries[summary.summary_id] = replace(summary, session_id=session_id)
 

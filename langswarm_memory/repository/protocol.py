@@ -1,10 +1,11 @@
 """The seam: what a store must do, and nothing else. Everything above is built from these primitives.
 
     open close ping · insert_session fetch_session replace_session list_sessions delete_sessions ·
-    append read_messages delete_messages · put_summary list_summaries · stats
+    append read_messages delete_messages rewrite · put_summary list_summaries · stats
 
 Rules that the signatures do not say are in ``langswarm_memory.testing.RepositoryConformance``, which every store
-passes. The in-memory store (``repository/memory.py``) reads as the specification.
+passes. The in-memory store (``repository/memory.py``) reads as the specification. What a store may do besides is in
+``repository/optional.py`` and ``repository/text_search.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 from ..interfaces.message import Message
 from ..interfaces.records import ConversationSummary, SessionMetadata
@@ -30,6 +31,9 @@ class SessionRecord(NamedTuple):
     """Sum of their token counts."""
     last_seq: int
     """Highest ``seq`` ever given; never goes down, not even when messages are deleted."""
+    edits: int = 0
+    """Counts the calls of ``rewrite`` and ``delete_messages`` that changed stored messages; appending leaves it
+    alone. Together with ``last_seq`` it tells whether anything changed since a look at the messages."""
 
 
 class Appended(NamedTuple):
@@ -72,6 +76,31 @@ class MessageQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """A change of stored messages, computed from what was read: carried out whole, or refused."""
+
+    edits: int
+    """The session's ``edits`` as read; another count now is a conflict."""
+    last_seq: int | None = None
+    """The session's ``last_seq`` as read, where messages appended meanwhile are a conflict too. None: they are not."""
+    removed: tuple[Message, ...] = ()
+    """Messages to delete, as read, in their order."""
+    replaced: tuple[tuple[Message, Message], ...] = ()
+    """Pairs of a message as read and what to store in its place, in their order. ``message_id`` and ``seq`` stay."""
+
+    @property
+    def count(self) -> int:
+        """How many messages fewer there are afterwards."""
+        return len(self.removed)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens fewer (or, negative, more) the messages hold afterwards."""
+        gone = sum(message.token_count or 0 for message in self.removed)
+        return gone + sum((old.token_count or 0) - (new.token_count or 0) for old, new in self.replaced)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionQuery:
     """Which sessions to list: always newest first, by (created_at, session_id)."""
 
@@ -104,7 +133,9 @@ class StoreFeatures:
     native_expiry: bool = False
     """The store itself removes expired sessions."""
     text_search: bool = False
-    """Implements :class:`TextSearch`."""
+    """Implements ``TextSearch`` of ``repository/text_search.py``."""
+    signals: bool = False
+    """Implements ``Signals`` of ``repository/optional.py``."""
     persistent: bool = True
     """Data outlives the process."""
     cancel_safe: bool = False
@@ -187,6 +218,21 @@ class MemoryRepository(Protocol):
     ) -> int:
         """Delete messages up to and including a seq (None: all), but those of some roles; return how many."""
 
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        """Delete and replace messages at once, all or nothing, and return the session as it is then.
+
+        Args:
+            session_id: The session.
+            change: Of messages that were read at its ``edits``, so they are as they were read.
+            now: Becomes the session's ``updated_at``; a session expired by then refuses.
+
+        Raises:
+            SessionNotFoundError: None such.
+            SessionExpiredError: Past its expiry.
+            ConflictError: Messages were changed, or with ``change.last_seq`` appended, meanwhile; nothing was
+                written (retryable: read again).
+        """
+
     async def put_summary(self, summary: ConversationSummary) -> None:
         """Store a summary, or replace the one of that id in its session."""
 
@@ -195,41 +241,6 @@ class MemoryRepository(Protocol):
 
     async def stats(self) -> StoreStats:
         """Return how much is stored."""
-
-
-class SearchHit(NamedTuple):
-    """A message found by its text."""
-
-    session_id: str
-    message: Message
-
-
-@runtime_checkable
-class TextSearch(Protocol):
-    """Optional primitive: find messages by their words."""
-
-    async def search_text(
-        self, words: Sequence[str], *, session_ids: Sequence[str] | None, user_id: str | None, limit: int
-    ) -> list[SearchHit]:
-        """Return messages whose text holds every word, case-insensitively, newest first."""
-
-
-@runtime_checkable
-class OpenAndRead(Protocol):
-    """Optional primitive: a session and its newest messages in one round trip."""
-
-    async def fetch_with_messages(
-        self, session_id: str, query: MessageQuery
-    ) -> tuple[SessionRecord, list[Message]] | None:
-        """Return ``fetch_session`` and ``read_messages`` at once, of one snapshot; None: no such session."""
-
-
-@runtime_checkable
-class Describes(Protocol):
-    """Optional primitive: what a health check tells of a store besides its state."""
-
-    async def describe(self) -> Mapping[str, Any]:
-        """Return where and what the store is, such as its ``database`` or ``version``. No secrets."""
 
 
 Params = Mapping[str, Any] | Sequence[Any] | None

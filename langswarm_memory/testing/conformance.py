@@ -9,9 +9,11 @@ from .appends import AppendRules
 from .concurrency import ConcurrencyRules
 from .content import ContentRules
 from .deletions import DeletionRules
+from .indexes import IndexRules
 from .lifecycle import LifecycleRules
 from .listings import ListingRules
 from .reads import ReadRules
+from .rewrites import CopyRules, RewriteRules
 from .search import SearchRules
 from .sessions import SessionRules
 from .summaries import SummaryRules
@@ -26,7 +28,10 @@ class RepositoryConformance(
     ReadRules,
     ContentRules,
     DeletionRules,
+    RewriteRules,
+    CopyRules,
     SummaryRules,
+    IndexRules,
     SearchRules,
 ):
     """Subclass it and override `repository`.

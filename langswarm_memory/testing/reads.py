@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ..interfaces.message import Message
-from ..repository.protocol import MemoryRepository, MessageQuery, OpenAndRead
+from ..repository.optional import OpenAndRead
+from ..repository.protocol import MemoryRepository, MessageQuery
 from .samples import (
     MICROSECOND,
     at,

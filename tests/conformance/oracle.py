@@ -14,16 +14,17 @@ from langswarm_memory.interfaces.enums import SYSTEM_ROLES, SessionStatus
 from langswarm_memory.interfaces.message import Message
 from langswarm_memory.interfaces.records import ConversationSummary
 from langswarm_memory.repository.memory import InMemoryRepository
+from langswarm_memory.repository.optional import OpenAndRead
 from langswarm_memory.repository.protocol import (
     MemoryRepository,
     MessageQuery,
-    OpenAndRead,
-    SearchHit,
+    Rewrite,
     SessionQuery,
     SessionRecord,
     StoreStats,
-    TextSearch,
 )
+from langswarm_memory.repository.text_search import SearchFilter, TextSearch
+from langswarm_memory.search import parse
 from langswarm_memory.testing.samples import (
     MICROSECOND,
     START,
@@ -44,6 +45,7 @@ USERS = [None, "u", "v"]
 ROLES = ["user", "assistant", "system", "developer", "tool", "critic"]
 SECONDS = [0, 1, 5, 10, 20, 50, 51, 100]
 WORDS = ["alpha", "BETA", "a", "é", "%", "nowhere"]
+SEARCHES = ["alpha", "BETA", "nowhere", "alpha beta", "100", "alpha -beta", '"beta 100"', "alph*", "beta é2"]
 STORED = 20  # messages of session a, m1 to m20; programs also append m21 to m24
 
 instants = st.sampled_from([at(seconds) for seconds in SECONDS] + [at(5) + MICROSECOND, at(50) - MICROSECOND])
@@ -156,12 +158,40 @@ def append(session_id: str, batch: list[Draft], now: Any, expires_at: Any) -> St
     return Step(f"append({session_id!r}, {batch}, now={now!r}, expires_at={expires_at!r})", call)
 
 
-def search(words: list[str], session_ids: list[str] | None, user_id: str | None, limit: int) -> Step:
+def search(text: str, session_ids: list[str] | None, user_id: str | None, roles: frozenset[str] | None) -> Step:
+    where = SearchFilter(
+        session_ids=None if session_ids is None else frozenset(session_ids), user_id=user_id, roles=roles
+    )
+
     async def call(repository: MemoryRepository) -> Any:
         assert isinstance(repository, TextSearch)
-        return await repository.search_text(words, session_ids=session_ids, user_id=user_id, limit=limit)
+        hits = await repository.search_text(parse(text), where, limit=1_000)
+        # How good a hit is says each store in its own way.
+        return sorted((hit.session_id, hit.message.seq, exact_message(hit.message)) for hit in hits)
 
-    return Step(f"search_text({words!r}, session_ids={session_ids!r}, user_id={user_id!r}, limit={limit})", call)
+    return Step(f"search_text({text!r}, {where})", call)
+
+
+def rewrite(session_id: str, removed: set[int], replaced: set[int], edits: int | None, now: Any) -> Step:
+    """Remove and replace messages by their place; `edits` None: those there are."""
+
+    async def call(repository: MemoryRepository) -> Any:
+        record = await repository.fetch_session(session_id)
+        if record is None:
+            return await repository.rewrite(session_id, Rewrite(edits=edits or 0), now=now)
+        stored = await repository.read_messages(session_id, MessageQuery())
+        change = Rewrite(
+            edits=record.edits if edits is None else edits,
+            removed=tuple(one for place, one in enumerate(stored) if place in removed),
+            replaced=tuple(
+                (one, replace(one, content=f"beta {place}", token_count=place))
+                for place, one in enumerate(stored)
+                if place in replaced - removed
+            ),
+        )
+        return await repository.rewrite(session_id, change, now=now)
+
+    return Step(f"rewrite({session_id!r}, {removed=}, {replaced=}, {edits=}, now={now!r})", call)
 
 
 def open_and_read(session_id: str, limit: int | None) -> Step:
@@ -200,6 +230,7 @@ writes = weighted(
     (1, st.builds(partial(step, "delete_sessions"), st.lists(session_ids, max_size=2))),
     (5, st.builds(append, written, batches, instants, maybe(instants))),
     (2, st.builds(partial(step, "delete_messages"), written, through_seq=maybe(seqs), keep_roles=role_sets)),
+    (2, st.builds(rewrite, written, st.sets(few), st.sets(few), st.sampled_from([None, None, None, 0]), instants)),
     (
         2,
         st.builds(
@@ -214,7 +245,7 @@ reads = weighted(
     (10, st.builds(partial(step, "read_messages"), written, message_queries)),
     (4, st.builds(partial(step, "list_sessions"), session_queries)),
     (1, st.builds(partial(step, "list_summaries"), written, limit=maybe(st.integers(0, 3)))),
-    (2, st.builds(search, st.lists(st.sampled_from(WORDS), max_size=2), maybe(ids), st.sampled_from(USERS), few)),
+    (2, st.builds(search, st.sampled_from(SEARCHES), maybe(ids), st.sampled_from(USERS), maybe(role_sets))),
     (1, st.builds(open_and_read, written, maybe(few))),
 )
 programs = st.tuples(st.lists(writes, max_size=6), st.lists(reads, min_size=20, max_size=30)).map(
@@ -259,8 +290,6 @@ def _plain(value: Any) -> Any:
         return exact_session(value.metadata), *value[1:]
     if isinstance(value, ConversationSummary):
         return exact_summary(value)
-    if isinstance(value, SearchHit):
-        return value.session_id, _plain(value.message)
     if isinstance(value, StoreStats):
         return replace(value, size_bytes=0, sessions_by_status=dict(value.sessions_by_status))
     if isinstance(value, list | tuple):
@@ -271,7 +300,7 @@ def _plain(value: Any) -> Any:
 async def compare(repository: MemoryRepository, program: list[Step]) -> None:
     """Run a program on a store and on the oracle; fail at the first answer that differs."""
     oracle = InMemoryRepository()
-    searches = isinstance(repository, TextSearch)
+    searches = repository.features.text_search
     for step in [*PREPARATION, *program, *INSPECTION]:
         if not searches and step.text.startswith("search_text"):
             continue
