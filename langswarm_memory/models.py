@@ -8,10 +8,12 @@ from .repository.sql.functions import (
     utc_day,
     utc_week,
 )
-from .repository.sql.models import Base, MessageRow, SessionRow, SummaryRow
+from .repository.sql.models import Base, EmbeddingRow, IndexStateRow, MessageRow, SessionRow, SummaryRow
 
 __all__ = [
     "Base",
+    "EmbeddingRow",
+    "IndexStateRow",
     "MessageRow",
     "SessionRow",
     "SummaryRow",

@@ -10,6 +10,7 @@ from ..interfaces.enums import MemoryBackendType
 from ..relational import RelationalBackend
 from ..repository.sql.postgres import PostgresDriver, PostgresOptions
 from ..repository.sql.repository import SQLRepository
+from ..repository.sql.text_index import checked_language
 from ..repository.sql.urls import split_query
 from ..session import BaseMemorySession
 from ..settings import PostgresSettings
@@ -40,6 +41,7 @@ class PostgresBackend(RelationalBackend):
             server_settings={**arguments.get("server_settings", {}), **settings.server_settings},
             ssl=arguments.get("ssl") if settings.ssl is None else settings.ssl,
             auto_migrate=settings.auto_migrate,
+            search_language=checked_language(settings.search_language),
         )
         return SQLRepository(PostgresDriver(options, engine=settings.engine))
 

@@ -98,6 +98,8 @@ class PostgresSettings(BackendSettings):
         ssl: As asyncpg's `ssl`: True, a mode such as ``"require"``, or an ``ssl.SSLContext``.
         engine: An ``AsyncEngine`` of the caller's, used instead of all above and not disposed of.
         auto_migrate: Whether an older schema is upgraded when connecting. False: ``SchemaVersionError``.
+        search_language: Text search configuration of the server that words are reduced by, such as ``german``, or
+            ``simple`` for none. The index is made for one language, and made anew when connecting with another.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -118,6 +120,7 @@ class PostgresSettings(BackendSettings):
     ssl: Any = field(default=None, repr=False)
     engine: Any = field(default=None, repr=False)
     auto_migrate: bool = True
+    search_language: str = "english"
 
     address: ClassVar[str | None] = "url"
     aliases: ClassVar[Mapping[str, str]] = {

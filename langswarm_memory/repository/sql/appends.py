@@ -7,11 +7,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, any_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Text,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.expression import Executable
 
+from .listening import CHANNEL
 from .statements import MESSAGE_COLUMNS, M, S, alive, parameter
 
 
@@ -23,6 +38,12 @@ def _bump(now: ColumnElement[Any], count: Any, tokens: Any, expires: ColumnEleme
         "updated_at": now,
         "expires_at": func.coalesce(expires, S.c.expires_at),
     }
+
+
+def _told(bumped: Any) -> ColumnElement[Any]:
+    """Notify those who watch the session; for all others it costs a comparison."""
+    notify = func.pg_notify(literal_column(f"'{CHANNEL}'"), func.md5(bumped.c.session_id))
+    return case((bumped.c.watched_until > func.now(), cast(notify, Text())))
 
 
 def reserve() -> Executable:
@@ -52,14 +73,14 @@ def append_one() -> ReturningInsert[Any]:
         update(S)
         .where(S.c.session_id == parameter("session", "session_id", S), alive(now))
         .values(_bump(now, 1, parameter("token_count"), parameter("expires", "expires_at", S)))
-        .returning(S.c.session_id, S.c.last_seq, S.c.message_count)
+        .returning(S.c.session_id, S.c.last_seq, S.c.message_count, S.c.watched_until)
         .cte("bumped")
     )
     values = [bumped.c.session_id, bumped.c.last_seq, *(parameter(name) for name in MESSAGE_COLUMNS[1:])]
     return (
         insert(M)
         .from_select(["session_id", *MESSAGE_COLUMNS], select(*values))
-        .returning(M.c.seq, select(bumped.c.message_count).scalar_subquery())
+        .returning(M.c.seq, select(bumped.c.message_count).scalar_subquery(), select(_told(bumped)).scalar_subquery())
     )
 
 
@@ -75,7 +96,9 @@ def append_batch() -> Executable:
         update(S)
         .where(S.c.session_id == parameter("session", "session_id", S), alive(now))
         .values(_bump(now, count, tokens, parameter("expires", "expires_at", S)))
-        .returning(S.c.session_id, S.c.last_seq, S.c.message_count, (S.c.last_seq - count).label("base"))
+        .returning(
+            S.c.session_id, S.c.last_seq, S.c.message_count, S.c.watched_until, (S.c.last_seq - count).label("base")
+        )
         .cte("bumped")
     )
     names = MESSAGE_COLUMNS[1:]
@@ -91,7 +114,7 @@ def append_batch() -> Executable:
         )
         .cte("inserted")
     )
-    return select(bumped.c.last_seq, bumped.c.message_count).add_cte(inserted)
+    return select(bumped.c.last_seq, bumped.c.message_count, _told(bumped)).add_cte(inserted)
 
 
 def append_group() -> Executable:
@@ -126,7 +149,13 @@ def append_group() -> Executable:
         update(S)
         .where(S.c.session_id == needed.c.session_id, S.c.session_id == locked.c.session_id)
         .values(_bump(needed.c.now, needed.c.n, needed.c.tokens, needed.c.expires_at))
-        .returning(S.c.session_id, S.c.last_seq, S.c.message_count, (S.c.last_seq - needed.c.n).label("base"))
+        .returning(
+            S.c.session_id,
+            S.c.last_seq,
+            S.c.message_count,
+            S.c.watched_until,
+            (S.c.last_seq - needed.c.n).label("base"),
+        )
         .cte("bumped")
     )
     names = ("session_id", *MESSAGE_COLUMNS[1:])
@@ -145,4 +174,5 @@ def append_group() -> Executable:
         )
         .cte("inserted")
     )
-    return select(bumped.c.session_id, bumped.c.last_seq, bumped.c.message_count).add_cte(inserted)
+    told = _told(bumped)
+    return select(bumped.c.session_id, bumped.c.last_seq, bumped.c.message_count, told).add_cte(inserted)

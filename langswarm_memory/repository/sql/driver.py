@@ -5,19 +5,23 @@ Two implementations, ``sqlite.py`` and ``postgres.py``, hold every difference be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from ..codec import MessageColumns
 from ..protocol import Params
+from ..text_search import SearchCursor, SearchFilter, TextQuery
 from .mapping import Row
 from .statements import Statement
+
+if TYPE_CHECKING:
+    from ...recall.embedded import EmbeddingIndex
 
 T = TypeVar("T")
 
@@ -49,6 +53,8 @@ class SQLDriver(Protocol):
 
     name: str
     engine: AsyncEngine
+    copies: bool
+    """Whether rows may be written with COPY; see ``bulk.py``."""
 
     async def open(self) -> None:
         """Connect and bring the schema up to date."""
@@ -79,6 +85,29 @@ class SQLDriver(Protocol):
 
         None: this driver cannot stop a SELECT early, so the statement has to know where.
         """
+
+    listens: bool
+    """Whether it is told of appends."""
+
+    async def tell(self, session_id: str) -> None:
+        """Tell those who listen for a session that its messages were changed. Appends tell by themselves."""
+
+    def signals(self, session_id: str) -> AbstractAsyncContextManager[Callable[[float], Awaitable[None]]]:
+        """Listen for appends to a session; see ``Signals`` of ``repository/optional.py``."""
+
+    async def write_many(self, operation: str, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a writing statement once per row of parameters, in one transaction."""
+
+    async def make_vector_index(self, model: str, table: str, definition: str, *, indexed: bool) -> None:
+        """See that the database can compare vectors, and make the index of a model's embeddings where it is missing."""
+
+    def embeddings(self, model: str, dimension: int) -> EmbeddingIndex:
+        """Return the embeddings of a model, kept in the table of that name."""
+
+    def search(
+        self, query: TextQuery, where: SearchFilter, limit: int, after: SearchCursor | None, *, bounded: bool
+    ) -> tuple[str, list[Any]]:
+        """Return the statement of a text search and its parameters; see ``text_search.py``."""
 
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work in one transaction."""

@@ -35,8 +35,11 @@ class Lease:
     raw: Any
     prepared: dict[str, Any] = field(default_factory=dict)
 
-    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
-        """Run a statement, prepared once per connection."""
+    async def fetch(self, sql: str, args: Sequence[Any], settings: str | None = None) -> list[Row]:
+        """Run a statement, prepared once per connection; settings that it needs are made once per connection, too."""
+        if settings is not None and settings not in self.prepared:
+            await self.raw.execute(settings)
+            self.prepared[settings] = None
         statement = self.prepared.get(sql)
         if statement is None:
             statement = self.prepared[sql] = await self.raw.prepare(sql)
@@ -59,6 +62,7 @@ class Leases:
         self._idle: list[Lease] = []
         self._borrowers = 0
         self.is_open = False
+        self.on_first_use: str | None = None  # settings of each connection
 
     async def close(self) -> None:
         """Give every connection at hand back to the pool."""
@@ -135,9 +139,11 @@ class Leases:
             try:
                 if self._transactional:
                     async with lease.raw.transaction():
+                        if self.on_first_use is not None:
+                            await lease.raw.execute(self.on_first_use)  # the next server process may not have them
                         rows: list[Row] = await lease.raw.fetch(sql, *args)
                 else:
-                    rows = await lease.fetch(sql, args)
+                    rows = await lease.fetch(sql, args, self.on_first_use)
             except asyncpg.InvalidCachedStatementError:
                 # The schema changed under a prepared statement. Nothing ran.
                 lease.prepared.clear()

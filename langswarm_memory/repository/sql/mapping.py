@@ -190,7 +190,8 @@ _role: Callable[[str, str], MessageRole | str] = ROLES.get
 
 
 # Positions in a session row: statements.SESSION_COLUMNS.
-_STATUS, _CREATED, _UPDATED, _EXPIRES, _TAGS, _PROPERTIES, _S_EXACT, _REVISION, _COUNT, _S_TOKENS, _LAST = range(8, 19)
+_STATUS, _CREATED, _UPDATED, _EXPIRES, _TAGS, _PROPERTIES, _S_EXACT, _REVISION = range(8, 16)
+_COUNTERS = slice(_REVISION, _REVISION + 5)  # revision, message_count, token_count, last_seq, edits
 
 
 def _session_json(row: Row, index: int, name: str, empty: Callable[[], Any]) -> Any:
@@ -234,7 +235,7 @@ def record_from_row(row: Row) -> SessionRecord:
     """Return the session of a row of ``statements.SESSION_COLUMNS``."""
     metadata = _new(RowMetadata)
     metadata._row = row
-    return SessionRecord(metadata, row[_REVISION], row[_COUNT], row[_S_TOKENS], row[_LAST])
+    return SessionRecord(metadata, *row[_COUNTERS])
 
 
 def summary_from_row(row: Any) -> ConversationSummary:

@@ -32,12 +32,13 @@ from sqlalchemy.util import await_only
 
 from ...errors import MemoryConfigurationError, SchemaVersionError
 from .models import FILLFACTOR, Base
+from .text_index import DEFAULT_LANGUAGE, GIN_INDEX, checked_language, create_postgres, create_sqlite
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "langswarm_memory_version"
-HEAD = "0001"
+HEAD = "0002"
 """The revision this version needs; a test compares it with the tree."""
 
 LOCK_KEY = 0x6C73_6D65_6D31  # "lsmem1": the advisory lock that makes two processes migrate one after the other
@@ -99,7 +100,14 @@ def is_current(raw: sqlite3.Connection) -> bool:
         return False  # no such table; any other reason is met again by whoever prepares the schema
 
 
-def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, schema: str | None = None) -> None:
+def prepare_schema(
+    connection: Connection,
+    store: str,
+    *,
+    auto_migrate: bool,
+    schema: str | None = None,
+    language: str = DEFAULT_LANGUAGE,
+) -> None:
     """Create the schema in a new database, upgrade an older one, refuse a newer one.
 
     Runs inside the caller's transaction. Two processes do this one after the other: SQLite's caller holds the write
@@ -110,18 +118,20 @@ def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, sc
         MemoryConfigurationError: The database has tables of our names that are not ours.
     """
     # Before the lock, so that opening a database that is up to date waits for nobody.
-    if current_revision(connection, schema) == HEAD:
+    if current_revision(connection, schema) == HEAD and _speaks(connection, schema, language):
         return
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
     found = current_revision(connection, schema)
     if found == HEAD:
+        if not _speaks(connection, schema, language):
+            _translate_index(connection, schema, language, auto_migrate=auto_migrate)
         return
     if found is None and not auto_migrate:
         raise SchemaVersionError(store, found=found, expected=HEAD, suggestion=MIGRATE_COMMAND)
     if found is None:
         refuse_foreign_tables(connection, schema)
-        _create(connection, schema)
+        _create(connection, schema, language)
         return
     if found not in known_revisions():
         raise SchemaVersionError(
@@ -132,10 +142,10 @@ def prepare_schema(connection: Connection, store: str, *, auto_migrate: bool, sc
         )
     if not auto_migrate:
         raise SchemaVersionError(store, found=found, expected=HEAD, suggestion=MIGRATE_COMMAND)
-    upgrade(connection, schema=schema)
+    upgrade(connection, schema=schema, language=language)
 
 
-def _create(connection: Connection, schema: str | None) -> None:
+def _create(connection: Connection, schema: str | None, language: str) -> None:
     # The same tables as the migrations make (a test compares them), without importing Alembic.
     inspector = inspect(connection)
     if schema is not None and not inspector.has_schema(schema):
@@ -151,9 +161,41 @@ def _create(connection: Connection, schema: str | None) -> None:
         quote = connection.dialect.identifier_preparer.quote
         table = f"{quote(schema)}.sessions" if schema else "sessions"
         connection.exec_driver_sql(FILLFACTOR.format(table=table))
+    for statement in _text_indexes(connection, schema, language):
+        connection.exec_driver_sql(statement)
     if not versioned:
         _version.create(connection, checkfirst=False)
     connection.execute(insert(_version).values(version_num=HEAD))
+
+
+def _speaks(connection: Connection, schema: str | None, language: str) -> bool:
+    """Return whether the text index is one for a language. With another, searches would read all."""
+    if connection.dialect.name != "postgresql":
+        return True
+    place = f"{connection.dialect.identifier_preparer.quote(schema)}." if schema else ""
+    made = connection.scalar(select(func.pg_get_indexdef(func.to_regclass(f"{place}{GIN_INDEX}"))))
+    return made is not None and f"to_tsvector('{checked_language(language)}'::regconfig" in made
+
+
+def _translate_index(connection: Connection, schema: str | None, language: str, *, auto_migrate: bool) -> None:
+    if not auto_migrate:
+        raise MemoryConfigurationError(
+            f"the text index of the database is not one for {language}",
+            "postgres",
+            suggestion="set search_language to its language, or pass auto_migrate=True once to have it made anew",
+        )
+    quote = connection.dialect.identifier_preparer.quote
+    place = f"{quote(schema)}." if schema else ""
+    connection.exec_driver_sql(f"DROP INDEX IF EXISTS {place}{GIN_INDEX}")
+    for statement in _text_indexes(connection, schema, language):
+        connection.exec_driver_sql(statement)
+
+
+def _text_indexes(connection: Connection, schema: str | None, language: str) -> list[str]:
+    if connection.dialect.name == "sqlite":
+        return create_sqlite()
+    quote = connection.dialect.identifier_preparer.quote
+    return create_postgres(language, f"{quote(schema)}.messages" if schema else "messages")
 
 
 def _place(connection: Connection, schema: str | None) -> str | None:
@@ -183,7 +225,9 @@ def known_revisions() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
 
 
-def upgrade(connection: Connection, revision: str = "head", *, schema: str | None = None) -> None:
+def upgrade(
+    connection: Connection, revision: str = "head", *, schema: str | None = None, language: str = DEFAULT_LANGUAGE
+) -> None:
     """Run the migrations on a connection, inside its transaction.
 
     Raises:
@@ -195,6 +239,7 @@ def upgrade(connection: Connection, revision: str = "head", *, schema: str | Non
         refuse_foreign_tables(connection, schema)
     config = alembic_config(schema=schema)
     config.attributes["connection"] = connection
+    config.attributes["search_language"] = language
     with _turn(connection):
         command.upgrade(config, revision)
 

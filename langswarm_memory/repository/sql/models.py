@@ -9,12 +9,23 @@ Every key starts with session_id, so the tables can be distributed by it.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, LargeBinary, MetaData, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from ...interfaces.enums import SYSTEM_ROLES
 from ...interfaces.timestamps import Timestamp
-from .types import JsonText, UTCDateTime, key_text
+from .types import Float32s, JsonText, UTCDateTime, key_text
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -66,6 +77,8 @@ class SessionRow(Base):
     message_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
     token_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
     last_seq: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    edits: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    watched_until: Mapped[Timestamp | None] = mapped_column(UTCDateTime)
 
     messages: Mapped[list[MessageRow]] = relationship(
         back_populates="session", order_by="MessageRow.seq", lazy="raise_on_sql", viewonly=True
@@ -145,3 +158,43 @@ class SummaryRow(Base):
     summary_type: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Timestamp] = mapped_column(UTCDateTime)
     verbatim: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class IndexStateRow(Base):
+    """How far an index outside of these tables, such as one of embeddings, has come with a session.
+
+    The session is stale for it while ``last_seq`` or ``edits`` differ from the session's own.
+    """
+
+    __tablename__ = "index_states"
+
+    session_id: Mapped[str] = mapped_column(
+        key_text(), ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True
+    )
+    index_name: Mapped[str] = mapped_column(key_text(), primary_key=True)
+    last_seq: Mapped[int] = mapped_column(BigInt)
+    edits: Mapped[int] = mapped_column(BigInt)
+
+
+class EmbeddingRow(Base):
+    """The embedding of a message by a model. It goes with the message."""
+
+    __tablename__ = "embeddings"
+
+    session_id: Mapped[str] = mapped_column(key_text(), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInt, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(key_text(), primary_key=True)
+    dimension: Mapped[int] = mapped_column(BigInt)
+    content_hash: Mapped[str] = mapped_column(Text)
+    embedding: Mapped[object] = mapped_column(Float32s)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["session_id", "seq"],
+            ["messages.session_id", "messages.seq"],
+            name="fk_embeddings_session_id_messages",
+            ondelete="CASCADE",
+        ),
+        # All of a model: what the memory of a process is filled from, and a model is dropped by.
+        Index(None, "model", "session_id", "seq"),
+    )

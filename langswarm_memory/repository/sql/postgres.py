@@ -8,32 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from ..._calls import settle
 from ...errors import NotConnectedError
 from ...interfaces.timestamps import Timestamp
 from ..protocol import Params
-from . import appends, statements
+from ..text_search import SearchCursor, SearchFilter, TextQuery
+from . import appends, statements, units, vectors
 from .driver import Batch, Reserved
 from .failures import DRIVER_ERRORS, is_unique_violation, query_failure, sqlstate, translate
 from .leases import SERVER_ERRORS, Leases
+from .listening import Listener
 from .mapping import Row
 from .migrate import prepare_schema
 from .models import Base
 from .queues import AppendQueue, batch_values, group_values, one_values, shares
 from .statements import Statement
+from .text_index import DEFAULT_LANGUAGE
+from .text_search import postgres_search
+
+if TYPE_CHECKING:
+    from ...recall.embedded import EmbeddingIndex
 
 T = TypeVar("T")
 
@@ -58,6 +66,7 @@ class PostgresOptions:
     server_settings: Mapping[str, str] = field(default_factory=dict)
     ssl: Any = None
     auto_migrate: bool = True
+    search_language: str = DEFAULT_LANGUAGE
 
 
 class PostgresDriver:
@@ -73,6 +82,8 @@ class PostgresDriver:
     def __init__(self, options: PostgresOptions, engine: AsyncEngine | None = None) -> None:
         self._options = options
         self._owns_engine = engine is None
+        # The driver asks for the columns' types with a statement that it prepares: not behind a pooler, see below.
+        self.copies = self._owns_engine and options.statement_cache_size > 0
         if engine is None:
             engine = create_async_engine(
                 options.url.set(drivername="postgresql+asyncpg"),
@@ -96,6 +107,12 @@ class PostgresDriver:
         lanes = min(APPEND_LANES, options.pool_size)
         self._queues = [AppendQueue(self._store, ERRORS, partial(translate, self.name, "append")) for _ in range(lanes)]
         self._loop: asyncio.AbstractEventLoop | None = None
+        # Behind a pooler in transaction mode nobody can listen, and of a caller's engine no connection is kept.
+        self.listens = self._owns_engine and options.statement_cache_size != 0
+        ear = create_async_engine(
+            options.url.set(drivername="postgresql+asyncpg"), poolclass=NullPool, connect_args=self._connect_args()
+        )
+        self._listener = Listener(ear, self._mark)
 
     def _connect_args(self) -> dict[str, Any]:
         options = self._options
@@ -131,7 +148,13 @@ class PostgresDriver:
         options = self._options
 
         def prepare(connection: Connection) -> None:
-            prepare_schema(connection, self.name, auto_migrate=options.auto_migrate, schema=options.schema)
+            prepare_schema(
+                connection,
+                self.name,
+                auto_migrate=options.auto_migrate,
+                schema=options.schema,
+                language=options.search_language,
+            )
 
         try:
             async with self._root.connect() as connection:
@@ -151,6 +174,7 @@ class PostgresDriver:
         """Finish queued appends, then close every connection."""
         self._move(asyncio.get_running_loop())
         self._leases.is_open = False
+        await self._listener.close()
         for queue in self._queues:
             await queue.drained()
         await self._leases.close()
@@ -220,6 +244,57 @@ class PostgresDriver:
     ) -> list[Row] | None:
         """Return None: what the server has sent cannot be stopped, so the statement estimates how much to send."""
         return None
+
+    def signals(self, session_id: str) -> AbstractAsyncContextManager[Callable[[float], Awaitable[None]]]:
+        """Listen for appends to a session."""
+        self._enter()
+        return self._listener.signals(session_id)
+
+    async def write_many(self, operation: str, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a writing statement once per row of parameters, in one transaction."""
+
+        def work(db: Session) -> None:
+            for row in rows:
+                db.connection().exec_driver_sql(sql, tuple(row))
+
+        await self.unit(operation, work, write=True)
+
+    async def make_vector_index(self, model: str, table: str, definition: str, *, indexed: bool) -> None:
+        """Install pgvector in the database where it is missing, and make the index of a model's embeddings."""
+        place = self._place()
+        await self.unit(
+            "open",
+            partial(vectors.prepare, place=place, model=model, table=table, definition=definition, indexed=indexed),
+            write=True,
+        )
+        self._leases.on_first_use = vectors.SESSION_SETTINGS
+
+    def embeddings(self, model: str, dimension: int) -> EmbeddingIndex:
+        """Return the embeddings of a model."""
+        from .embeddings import PostgresEmbeddings
+
+        return PostgresEmbeddings(self, model, dimension, self._place())
+
+    def _place(self) -> str:
+        """Return the schema of the tables, quoted and with a dot behind it; empty for that of the connection."""
+        schema = self._options.schema
+        return f"{self._root.dialect.identifier_preparer.quote(schema)}." if schema else ""
+
+    async def tell(self, session_id: str) -> None:
+        """Notify those who watch a session."""
+        await self.unit("tell", partial(units.tell, session_id=session_id), write=True)
+
+    async def _mark(self, session_id: str) -> None:
+        await self.unit("watch", partial(units.watch, session_id=session_id), write=True)
+
+    def search(
+        self, query: TextQuery, where: SearchFilter, limit: int, after: SearchCursor | None, *, bounded: bool
+    ) -> tuple[str, list[Any]]:
+        """Return the statement of a text search."""
+        language, place = self._options.search_language, self._place()
+        return postgres_search(
+            query, where, limit, after, self.instant, bounded=bounded, language=language, schema=place
+        )
 
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work in one transaction, to its end even when the caller is cancelled."""

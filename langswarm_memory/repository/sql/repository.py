@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -18,20 +18,24 @@ from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary, SessionMetadata
 from ...interfaces.timestamps import Timestamp
 from .. import codec
+from ..optional import IndexState
 from ..protocol import (
     Appended,
     MessageQuery,
     Params,
-    SearchHit,
+    Rewrite,
     SessionQuery,
     SessionRecord,
     StoreFeatures,
     StoreStats,
 )
+from ..text_search import SearchCursor, SearchFilter, SearchHit, TextQuery
 from . import statements, units
+from .bulk import BulkRepository
 from .driver import Batch, SQLDriver
 from .mapping import ROLE, Row, messages_from_rows, record_from_row
 from .statements import Statement
+from .text_search import LEADING, SPARE, narrow, searchable_scope
 
 # What query() lets through. A read-only transaction is not enough: PostgreSQL counts COPY TO PROGRAM as reading, and
 # BEGIN or SET would outlive the call. A comment that holds another one ends elsewhere on each database: refused.
@@ -46,7 +50,7 @@ _BY_SEQ = itemgetter(0)
 MORE_ROWS = 4  # how much longer the second read of a token window is, when the first was too short
 
 
-class SQLRepository:
+class SQLRepository(BulkRepository):
     """Sessions in a relational database.
 
     Args:
@@ -57,7 +61,7 @@ class SQLRepository:
     def __init__(self, driver: SQLDriver, *, persistent: bool = True) -> None:
         self.driver = driver
         self.name = driver.name
-        self.features = StoreFeatures(text_search=True, persistent=persistent, cancel_safe=True)
+        self.features = StoreFeatures(text_search=True, signals=driver.listens, persistent=persistent, cancel_safe=True)
         self._compiled: dict[Any, Statement] = {}
 
     def _statement(self, kind: Any, shape: Any = ()) -> Statement:
@@ -83,7 +87,7 @@ class SQLRepository:
         """Store a new session."""
         columns = codec.encode_metadata(metadata)
         await self.driver.unit("insert_session", partial(units.insert_session, columns=columns), write=True)
-        return SessionRecord(codec.copy_metadata(metadata), 1, 0, 0, 0)
+        return SessionRecord(codec.copy_metadata(metadata), 1, 0, 0, 0, 0)
 
     async def fetch_session(self, session_id: str) -> SessionRecord | None:
         """Return a session, or None: one statement."""
@@ -108,8 +112,9 @@ class SQLRepository:
         """Replace metadata by compare-and-set."""
         columns = codec.encode_metadata(metadata)
         work = partial(units.replace_session, columns=columns, expected_revision=expected_revision)
-        revision, message_count, token_count, last_seq = await self.driver.unit("replace_session", work, write=True)
-        return SessionRecord(codec.copy_metadata(metadata), revision, message_count, token_count, last_seq)
+        return SessionRecord(
+            codec.copy_metadata(metadata), *await self.driver.unit("replace_session", work, write=True)
+        )
 
     async def list_sessions(self, query: SessionQuery) -> list[SessionRecord]:
         """Return a page: one statement."""
@@ -222,6 +227,27 @@ class SQLRepository:
         work = partial(units.delete_messages, session_id=session_id, through_seq=through_seq, keep_roles=keep_roles)
         return await self.driver.unit("delete_messages", work, write=True)
 
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        """Delete and replace messages in one transaction."""
+        rows = [codec.encode_message(message) for _, message in change.replaced]
+        at = Timestamp.of(now)
+        work = partial(units.rewrite, session_id=session_id, change=change, rows=rows, now=at.plain())
+        await self.driver.unit("rewrite", work, write=True)
+        await self.driver.tell(session_id)
+        record = await self.fetch_session(session_id)
+        if record is None:
+            raise SessionNotFoundError(session_id)
+        return record
+
+    async def copy_session(
+        self, session_id: str, metadata: SessionMetadata, *, through_seq: int | None
+    ) -> SessionRecord:
+        """Store a new session with messages of another, in one transaction that copies them in one statement."""
+        columns = codec.encode_metadata(metadata)
+        work = partial(units.copy_session, session_id=session_id, columns=columns, through_seq=through_seq)
+        counters = await self.driver.unit("copy_session", work, write=True)
+        return SessionRecord(codec.copy_metadata(metadata), 1, *counters, 0)
+
     async def put_summary(self, summary: ConversationSummary) -> None:
         """Store or replace a summary."""
         codec.encode_summary(summary)
@@ -232,17 +258,47 @@ class SQLRepository:
         work = partial(units.list_summaries, session_id=session_id, limit=limit)
         return await self.driver.unit("list_summaries", work, write=False)
 
+    def signals(self, session_id: str) -> AbstractAsyncContextManager[Callable[[float], Awaitable[None]]]:
+        """Listen for appends to a session, where ``features.signals`` says so."""
+        return self.driver.signals(session_id)
+
     async def stats(self) -> StoreStats:
         """Add up the sessions' counters and ask the database for its size."""
         size = await self.driver.size_bytes()
         return await self.driver.unit("stats", partial(units.stats, size_bytes=size), write=False)
 
     async def search_text(
-        self, words: Sequence[str], *, session_ids: Sequence[str] | None, user_id: str | None, limit: int
+        self, query: TextQuery, where: SearchFilter, *, limit: int, after: SearchCursor | None = None
     ) -> list[SearchHit]:
-        """Find messages by their words: a scan."""
-        work = partial(units.search_text, words=words, session_ids=session_ids, user_id=user_id, limit=limit)
-        return await self.driver.unit("search_text", work, write=False)
+        """Find messages by their words: one statement, a second where many of the best hits lie out of scope."""
+        if not searchable_scope(where):
+            return []
+        for bounded in (not narrow(where, after), False):
+            sql, args = self.driver.search(query, where, limit, after, bounded=bounded)
+            rows = await self.driver.fetch("search_text", Statement(sql, (), {}), args)
+            if not bounded or len(rows) == limit or (rows and rows[0][2] <= limit + SPARE):
+                break
+        found = messages_from_rows([row[LEADING:] for row in rows])
+        return [SearchHit(row[0], message, row[1]) for row, message in zip(rows, found, strict=True)]
+
+    async def stale_sessions(self, index: str, *, limit: int, after: str | None = None) -> list[IndexState]:
+        """Return a page of sessions that an index has not seen as they are: one statement."""
+        work = partial(units.stale_sessions, index=index, limit=limit, after=after)
+        return await self.driver.unit("stale_sessions", work, write=False)
+
+    async def index_state(self, session_id: str, index: str) -> IndexState | None:
+        """Return how far an index has come with a session: one statement."""
+        work = partial(units.index_state, session_id=session_id, index=index)
+        return await self.driver.unit("index_state", work, write=False)
+
+    async def mark_indexed(self, session_id: str, index: str, *, last_seq: int, edits: int) -> None:
+        """Note what an index has seen."""
+        work = partial(units.mark_indexed, session_id=session_id, index=index, last_seq=last_seq, edits=edits)
+        await self.driver.unit("mark_indexed", work, write=True)
+
+    async def forget_index(self, index: str) -> None:
+        """Drop what is noted of an index."""
+        await self.driver.unit("forget_index", partial(units.forget_index, index=index), write=True)
 
     def orm(self, *, write: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
         """Open an ORM session of the caller's; see ``BaseMemoryBackend.orm``."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,8 +24,10 @@ from ...errors import (
     NotConnectedError,
     QueryError,
     StorageUnavailableError,
+    UnsupportedOperationError,
 )
 from ..protocol import Params
+from ..text_search import SearchCursor, SearchFilter, TextQuery
 from . import appends, statements
 from .driver import Batch, Reserved
 from .failures import DRIVER_ERRORS, query_failure, translate
@@ -34,6 +36,11 @@ from .mapping import MESSAGE_ID, ROLE, TOKENS, Row, sqlite_text
 from .migrate import is_current, prepare_schema
 from .sqlite_engines import Engines, SQLiteOptions, prepare_reader, set_journal_mode
 from .statements import Statement
+from .text_index import OPTIMIZE_SQLITE
+from .text_search import sqlite_search
+
+if TYPE_CHECKING:
+    from ...recall.embedded import EmbeddingIndex
 
 T = TypeVar("T")
 
@@ -42,6 +49,7 @@ class SQLiteDriver:
     """A SQLite database, in a file or in memory."""
 
     name = "sqlite"
+    copies = False
 
     def __init__(self, options: SQLiteOptions) -> None:
         self._options, self._engines = options, Engines(options)
@@ -187,6 +195,43 @@ class SQLiteDriver:
         except DRIVER_ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 
+    listens = False
+
+    async def write_many(self, operation: str, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a writing statement once per row of parameters, in one transaction."""
+
+        def run(connection: Connection) -> None:
+            raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            with connection.begin():
+                raw.executemany(sql, rows)
+
+        try:
+            await self._writing().run(run)
+        except DRIVER_ERRORS as exc:
+            raise translate(self.name, operation, exc) from exc
+
+    async def make_vector_index(self, model: str, table: str, definition: str, *, indexed: bool) -> None:
+        """Do nothing: similarities are computed in this process."""
+
+    def embeddings(self, model: str, dimension: int) -> EmbeddingIndex:
+        """Return the embeddings of a model."""
+        from .embeddings import SQLiteEmbeddings  # with NumPy, only where it is asked for
+
+        return SQLiteEmbeddings(self, model, dimension)
+
+    async def tell(self, session_id: str) -> None:
+        """Do nothing: nobody listens."""
+
+    def signals(self, session_id: str) -> AbstractAsyncContextManager[Callable[[float], Awaitable[None]]]:
+        """Refuse: SQLite tells nobody of anything."""
+        raise UnsupportedOperationError(self.name, "being told of appends", "look from time to time")
+
+    def search(
+        self, query: TextQuery, where: SearchFilter, limit: int, after: SearchCursor | None, *, bounded: bool
+    ) -> tuple[str, list[Any]]:
+        """Return the statement of a text search."""
+        return sqlite_search(query, where, limit, after, self.instant, bounded=bounded)
+
     async def unit(self, operation: str, work: Callable[[Session], T], *, write: bool) -> T:
         """Run ORM work on the writer or a reader, in one hop."""
 
@@ -249,10 +294,15 @@ class SQLiteDriver:
             raise translate(self.name, "stats", exc) from exc
 
     async def vacuum(self) -> None:
-        """Rewrite the file without its free pages. Needs as much free disk space as the database takes."""
+        """Rewrite the file without its free pages, and the text indexes without what was deleted.
+
+        Needs as much free disk space as the database takes.
+        """
 
         def run(connection: Connection) -> None:
             raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            for statement in OPTIMIZE_SQLITE:
+                raw.execute(statement)
             raw.execute("VACUUM")
             if self._options.journal_mode.upper() == "WAL":
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

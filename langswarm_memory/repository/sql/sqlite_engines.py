@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import time
@@ -149,11 +150,14 @@ def prepare_reader(raw: sqlite3.Connection) -> None:
 
     # SQLite's own knows the letters of ASCII only; a search ignores case in every alphabet.
     raw.create_function("lower", 1, lower, deterministic=True)
+    raw.create_function("ln", 1, math.log, deterministic=True)  # of SQLite's own only where it was compiled in
 
     def authorize(action: int, name: str | None, *_more: Any) -> int:
         # SQLite asks for this when it first meets a virtual table, such as json_each; query_only refuses it in earnest.
         declares = action == sqlite3.SQLITE_UPDATE and name == "sqlite_master"
-        return sqlite3.SQLITE_OK if declares or action in READ_ACTIONS else sqlite3.SQLITE_DENY
+        # The index of texts asks itself whether another connection has changed it.
+        looks = action == sqlite3.SQLITE_PRAGMA and name == "data_version"
+        return sqlite3.SQLITE_OK if declares or looks or action in READ_ACTIONS else sqlite3.SQLITE_DENY
 
     raw.execute("PRAGMA query_only=ON")
     raw.set_authorizer(authorize)

@@ -36,17 +36,21 @@ from sqlalchemy.sql.expression import Executable
 
 from ...interfaces.enums import SYSTEM_ROLES
 from ..protocol import MessageQuery, SessionQuery
-from .models import MessageRow, SessionRow, SummaryRow
+from .models import EmbeddingRow, IndexStateRow, MessageRow, SessionRow, SummaryRow
 
 S: Table = SessionRow.__table__  # type: ignore[assignment]
 M: Table = MessageRow.__table__  # type: ignore[assignment]
 SUMMARIES: Table = SummaryRow.__table__  # type: ignore[assignment]
+EMBEDDINGS: Table = EmbeddingRow.__table__  # type: ignore[assignment]
+INDEXES: Table = IndexStateRow.__table__  # type: ignore[assignment]
 
 MESSAGE_COLUMNS: tuple[str, ...] = tuple(column.name for column in M.columns if column.name != "session_id")
 """seq first, then the fields of ``codec.MessageColumns`` in order."""
 
-SESSION_COLUMNS: tuple[str, ...] = tuple(column.name for column in S.columns)
-"""The fields of ``codec.MetadataColumns``, then revision, message_count, token_count, last_seq."""
+SESSION_COLUMNS: tuple[str, ...] = tuple(column.name for column in S.columns if column.name != "watched_until")
+"""The fields of ``codec.MetadataColumns``, then revision, message_count, token_count, last_seq, edits."""
+
+_SESSION = [S.c[name] for name in SESSION_COLUMNS]
 
 MAX_BUDGET = 2**60  # more tokens than a session holds; five times as many still fit 64 bits
 SPARE_ROWS = 16  # rows read beyond the estimate of a token window, so that uneven messages rarely need a second read
@@ -224,7 +228,7 @@ def _kept(columns: list[Any], where: list[ColumnElement[bool]], kept: int | str)
 
 def fetch_session() -> Executable:
     """Return the session of an id: SESSION_COLUMNS."""
-    return select(*S.columns).where(S.c.session_id == parameter("session", "session_id", S))
+    return select(*_SESSION).where(S.c.session_id == parameter("session", "session_id", S))
 
 
 def fetch_with_newest() -> Executable:
@@ -232,7 +236,7 @@ def fetch_with_newest() -> Executable:
 
     The first row holds the session, the others a message each, newest first; the other half is NULL.
     """
-    of_session = [*S.columns]
+    of_session = [*_SESSION]
     of_message = [M.c[name] for name in MESSAGE_COLUMNS]
     session = select(*of_session, *(cast(null(), column.type).label(f"m_{column.name}") for column in of_message))
     tail = (
@@ -284,7 +288,7 @@ def session_values(query: SessionQuery, time: Callable[[datetime], Any]) -> dict
 def list_sessions(shape: Shape) -> Select[Any]:
     """Return the statement for a shape: SESSION_COLUMNS, newest first."""
     user, agent, status, live, expired, updated, after, offset = shape
-    statement = select(*S.columns)
+    statement = select(*_SESSION)
     if user:
         statement = statement.where(S.c.user_id == parameter("user_id", table=S))
     if agent:

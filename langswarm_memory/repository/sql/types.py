@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Text
+from sqlalchemy import DateTime, LargeBinary, Text
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -64,3 +65,17 @@ class JsonText(TypeDecorator[Any]):
 def key_text() -> TypeEngine[str]:
     """Text compared byte by byte on every database, so that ids sort alike everywhere, whatever the locale."""
     return Text().with_variant(Text(collation="C"), "postgresql")
+
+
+class Float32s(TypeDecorator[Any]):
+    """A vector of 32-bit floats, in Python what the database has: a list of floats, or bytes.
+
+    ``REAL[]`` on PostgreSQL, which pgvector casts to its own types; on SQLite the bytes, little-endian.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Ask for an array where the database has one."""
+        return dialect.type_descriptor(LargeBinary() if dialect.name == "sqlite" else ARRAY(REAL))

@@ -6,19 +6,22 @@ The caller owns the transaction: a raise rolls everything back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Text,
+    and_,
     bindparam,
     delete,
     func,
     insert,
     literal,
     not_,
+    or_,
     select,
+    text,
     type_coerce,
     update,
 )
@@ -29,23 +32,25 @@ from ...errors import ConflictError, CorruptRecordError, SessionExistsError, Ses
 from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary
 from .. import codec
-from ..protocol import Appended, SearchHit, StoreStats
+from ..optional import IndexState
+from ..protocol import Appended, Rewrite, StoreStats
 from .driver import Batch
 from .failures import is_unique_violation
+from .listening import CHANNEL, WATCH_SECONDS, payload
 from .mapping import message_from_row, summary_from_row
 from .models import MessageRow, SessionRow
-from .statements import MESSAGE_COLUMNS, SUMMARIES, M, S
+from .statements import EMBEDDINGS, MESSAGE_COLUMNS, SUMMARIES, M, S
+from .statements import INDEXES as I
 from .types import JsonText, UTCDateTime
 
 ID_PAGE = 500  # ids per IN list; SQLite before 3.32 allows 999 parameters in all
 
 # JSON comes from the codec as text; the parameters are typed as text so that it is not encoded again.
-_INSERT = insert(M).values(
-    {
-        name: bindparam(name, type_=Text() if isinstance(M.c[name].type, JsonText) else M.c[name].type)
-        for name in ("session_id", *MESSAGE_COLUMNS)
-    }
-)
+_VALUES = {
+    name: bindparam(name, type_=Text() if isinstance(M.c[name].type, JsonText) else M.c[name].type)
+    for name in ("session_id", *MESSAGE_COLUMNS)
+}
+_INSERT = insert(M).values(_VALUES)
 
 
 def insert_session(db: Session, columns: codec.MetadataColumns) -> None:
@@ -78,6 +83,9 @@ def _message_columns() -> list[ColumnElement[Any]]:
     ]
 
 
+_COUNTERS = (SessionRow.message_count, SessionRow.token_count, SessionRow.last_seq, SessionRow.edits)
+
+
 def replace_session(db: Session, columns: codec.MetadataColumns, expected_revision: int) -> Any:
     """Update a session row if its revision is the expected one; return its counters."""
     values = _undecoded(columns._asdict())
@@ -86,7 +94,7 @@ def replace_session(db: Session, columns: codec.MetadataColumns, expected_revisi
         update(S)
         .where(SessionRow.session_id == session_id, SessionRow.revision == expected_revision)
         .values(values | {"revision": SessionRow.revision + 1})
-        .returning(SessionRow.revision, SessionRow.message_count, SessionRow.token_count, SessionRow.last_seq)
+        .returning(SessionRow.revision, *_COUNTERS)
     ).one_or_none()
     if row is None:
         _require(db, session_id)
@@ -94,7 +102,7 @@ def replace_session(db: Session, columns: codec.MetadataColumns, expected_revisi
     return tuple(row)
 
 
-_STATE = (SessionRow.expires_at, SessionRow.message_count, SessionRow.token_count, SessionRow.last_seq)
+_STATE = (SessionRow.expires_at, *_COUNTERS)
 
 
 def _require(db: Session, session_id: str, *, lock: bool = False) -> SessionRow:
@@ -116,7 +124,7 @@ def delete_sessions(db: Session, session_ids: Sequence[str]) -> int:
     for start in range(0, len(ids), ID_PAGE):
         page = ids[start : start + ID_PAGE]
         # Foreign keys may be switched off on SQLite; then nothing cascades.
-        for table in (M, SUMMARIES):
+        for table in (EMBEDDINGS, M, SUMMARIES, I):
             db.execute(delete(table).where(table.c.session_id.in_(page)))
         gone = db.execute(delete(S).where(S.c.session_id.in_(page)).returning(S.c.session_id))
         deleted += len(gone.all())
@@ -179,7 +187,93 @@ def delete_messages(db: Session, session_id: str, through_seq: int | None, keep_
         db.execute(delete(MessageRow).where(*where), execution_options={"synchronize_session": False})
         session.message_count -= count
         session.token_count -= int(tokens)
+        session.edits += 1
     return int(count)
+
+
+_REPLACE = (
+    update(M)
+    .where(M.c.session_id == bindparam("of_session"), M.c.seq == bindparam("at_seq"))
+    .values({name: _VALUES[name] for name in MESSAGE_COLUMNS if name not in ("seq", "message_id")})
+)
+
+
+def rewrite(db: Session, session_id: str, change: Rewrite, rows: Sequence[codec.MessageColumns], now: Any) -> None:
+    """Delete and replace messages of a session that is as it was read."""
+    session = _require(db, session_id, lock=True)
+    if session.expires_at is not None and session.expires_at <= now:
+        raise SessionExpiredError(session_id)
+    if session.edits != change.edits or change.last_seq not in (None, session.last_seq):
+        raise ConflictError(f"messages of session {session_id!r} were changed meanwhile", retryable=True)
+    for first, last in _runs([message.seq or 0 for message in change.removed]):
+        db.execute(
+            delete(M).where(M.c.session_id == session_id, M.c.seq.between(first, last)),
+        )
+    if rows:
+        values = []
+        for (old, _), row in zip(change.replaced, rows, strict=True):
+            columns = row._asdict()
+            del columns["message_id"]
+            values.append({"of_session": session_id, "at_seq": old.seq, **columns})
+        db.connection().execute(_REPLACE, values)  # not the ORM's update by primary key, which takes no expressions
+    session.message_count -= change.count
+    session.token_count -= change.tokens
+    session.edits += 1
+    session.updated_at = now
+    db.flush()
+
+
+def tell(db: Session, session_id: str) -> None:
+    """Notify those who watch a session, if anybody does (PostgreSQL)."""
+    watched = select(func.pg_notify(CHANNEL, payload(session_id)))
+    db.execute(watched.where(S.c.session_id == session_id, S.c.watched_until > func.now()))
+
+
+def watch(db: Session, session_id: str) -> None:
+    """Let appends notify of a session for a while."""
+    until = func.now() + text(f"interval '{WATCH_SECONDS} seconds'")
+    if not db.execute(update(S).where(S.c.session_id == session_id).values(watched_until=until)).rowcount:  # type: ignore[attr-defined]
+        raise SessionNotFoundError(session_id)
+
+
+def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of each stretch of numbers that follow each other."""
+    first = last = None
+    for seq in seqs:
+        if first is None or last is None:
+            first = last = seq
+        elif seq == last + 1:
+            last = seq
+        else:
+            yield first, last
+            first = last = seq
+    if first is not None and last is not None:
+        yield first, last
+
+
+def copy_session(
+    db: Session, session_id: str, columns: codec.MetadataColumns, through_seq: int | None
+) -> tuple[int, int, int]:
+    """Insert a session with a copy of another's messages; return its count, tokens and last seq."""
+    _require(db, session_id, lock=True)  # what is appended meanwhile comes after the copy, whole
+    insert_session(db, columns)
+    names = [name for name in MESSAGE_COLUMNS if name != "seq"]
+    place = func.row_number().over(order_by=M.c.seq)
+    source = select(literal(columns.session_id, M.c.session_id.type), place, *(M.c[name] for name in names))
+    source = source.where(M.c.session_id == session_id)
+    if through_seq is not None:
+        source = source.where(M.c.seq <= through_seq)
+    db.execute(insert(M).from_select(["session_id", "seq", *names], source))
+    count, tokens = db.execute(
+        select(func.count(), func.coalesce(func.sum(M.c.token_count), 0)).where(M.c.session_id == columns.session_id)
+    ).one()
+    counters = (int(count), int(tokens), int(count))
+    db.execute(
+        update(S)
+        .where(S.c.session_id == columns.session_id)
+        .values(message_count=counters[0], token_count=counters[1], last_seq=counters[2])
+    )
+    return counters
 
 
 def put_summary(db: Session, summary: ConversationSummary) -> None:
@@ -195,14 +289,14 @@ def put_summary(db: Session, summary: ConversationSummary) -> None:
 
 
 _DECODED = (JsonText, UTCDateTime)
+# As the driver gives them: decoded by us, a summary that cannot be decoded can be named.
+SUMMARY_TEXTS = [type_coerce(c, Text()).label(c.name) if isinstance(c.type, _DECODED) else c for c in SUMMARIES.columns]
 
 
 def list_summaries(db: Session, session_id: str, limit: int | None) -> list[ConversationSummary]:
     """Read summaries, newest first."""
-    # As the driver gives them: decoded here, a summary that cannot be decoded can be named.
-    plain = [type_coerce(c, Text()).label(c.name) if isinstance(c.type, _DECODED) else c for c in SUMMARIES.columns]
     statement = (
-        select(*plain)
+        select(*SUMMARY_TEXTS)
         .where(SUMMARIES.c.session_id == session_id)
         .order_by(SUMMARIES.c.created_at.desc(), SUMMARIES.c.summary_id.desc())
         .limit(limit)
@@ -232,17 +326,47 @@ def stats(db: Session, size_bytes: int) -> StoreStats:
     )
 
 
-def search_text(
-    db: Session, words: Sequence[str], session_ids: Sequence[str] | None, user_id: str | None, limit: int
-) -> list[SearchHit]:
-    """Scan for messages that hold every word, newest first."""
-    statement = select(M.c.session_id.label("owner"), *_message_columns())
-    for word in words:
-        statement = statement.where(M.c.content.icontains(word, autoescape=True))
-    if session_ids is not None:
-        statement = statement.where(M.c.session_id.in_(list(session_ids)))
-    if user_id is not None:
-        mine = select(SessionRow.session_id).where(SessionRow.user_id == user_id)
-        statement = statement.where(M.c.session_id.in_(mine))
-    statement = statement.order_by(M.c.timestamp.desc(), M.c.session_id.desc(), M.c.seq.desc()).limit(limit)
-    return [SearchHit(row[0], message_from_row(tuple(row)[1:])) for row in db.execute(statement)]
+def stale_sessions(db: Session, index: str, limit: int, after: str | None) -> list[IndexState]:
+    """Read the sessions that an index has not seen as they are."""
+    seen_seq, seen_edits = func.coalesce(I.c.last_seq, 0), func.coalesce(I.c.edits, 0)
+    statement = (
+        select(S.c.session_id, S.c.last_seq, S.c.edits, seen_seq, seen_edits)
+        .select_from(S.outerjoin(I, and_(I.c.session_id == S.c.session_id, I.c.index_name == index)))
+        .where(or_(S.c.last_seq != seen_seq, S.c.edits != seen_edits))
+        .order_by(S.c.session_id)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(S.c.session_id > after)
+    return [IndexState(*row) for row in db.execute(statement)]
+
+
+def index_state(db: Session, session_id: str, index: str) -> IndexState | None:
+    """Read how far an index has come with a session."""
+    row = db.execute(
+        select(S.c.session_id, S.c.last_seq, S.c.edits, func.coalesce(I.c.last_seq, 0), func.coalesce(I.c.edits, 0))
+        .select_from(S.outerjoin(I, and_(I.c.session_id == S.c.session_id, I.c.index_name == index)))
+        .where(S.c.session_id == session_id)
+    ).one_or_none()
+    return None if row is None else IndexState(*row)
+
+
+def mark_indexed(db: Session, session_id: str, index: str, last_seq: int, edits: int) -> None:
+    """Write how far an index has come with a session."""
+    values = {"last_seq": last_seq, "edits": edits}
+    done = db.execute(
+        update(I).where(I.c.session_id == session_id, I.c.index_name == index).values(values).returning(I.c.last_seq)
+    )
+    if done.one_or_none() is None:
+        session = select(
+            literal(session_id, S.c.session_id.type), literal(index, Text()), *map(literal, values.values())
+        )
+        # Only beside a session that exists, which stays until this is committed.
+        exists = select(S.c.session_id).where(S.c.session_id == session_id).with_for_update(key_share=True)
+        if db.execute(exists).one_or_none() is not None:
+            db.execute(insert(I).from_select(["session_id", "index_name", "last_seq", "edits"], session))
+
+
+def forget_index(db: Session, index: str) -> None:
+    """Delete what is noted of an index."""
+    db.execute(delete(I).where(I.c.index_name == index))
