@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from .backend_conversations import ConversationRules
+from .backend_editing import EditingRules
 from .backend_sessions import BackendSessionRules
+from .backend_streaming import StreamingRules
 from .managed import MakeBackend
 
 
-class BackendConformance(ConversationRules, BackendSessionRules):
+class BackendConformance(ConversationRules, EditingRules, StreamingRules, BackendSessionRules):
     """Subclass it and override `make_backend`.
 
     Each test makes one backend, with a clock of its own and sometimes options (``ttl``, ``overflow``), over a store

@@ -247,13 +247,22 @@ class ConversationRules:
             assert await session.create_summary(force=True) is None
             assert await session.get_summary() is None
 
-    async def test_search_in_a_session_finds_every_word(self, make_backend: MakeBackend) -> None:
-        """Newest first, with or without an index in the store."""
+    async def test_search_in_a_session_finds_the_best_first(self, make_backend: MakeBackend) -> None:
+        """With or without an index in the store."""
         async with managed(make_backend) as (manager, _):
-            texts = ["a red car", "a RED bus", "Car, reddish", "a car"]
+            texts = ["a RED bus here", "a red car here", "reddish bus here", "blue bicycle"]
             session = await conversation(manager, [new_message(n, text) for n, text in enumerate(texts, 1)])
-            assert ids(await session.search_messages("car red")) == ["m3", "m1"]
-            assert ids(await session.search_messages("car red", limit=1)) == ["m3"]
+            assert ids(await session.search_messages("car red")) == ["m2", "m1"]
+            assert ids(await session.search_messages("car red", limit=1)) == ["m2"]
+
+    async def test_search_over_sessions_stays_with_the_user(self, make_backend: MakeBackend) -> None:
+        """With or without an index in the store."""
+        async with managed(make_backend) as (manager, _):
+            for number, user in enumerate(["ann", "ben"], 1):
+                session = await manager.create_session(f"s{number}", user)
+                await session.add_message(new_message(number, "a red lantern"))
+            assert ids(await manager.for_user("ann").search_messages("lantern")) == ["m1"]
+            assert ids(await manager.for_user("ben").search_messages("lantern")) == ["m2"]
 
     async def test_search_without_words_is_refused(self, make_backend: MakeBackend) -> None:
         """It would find everything."""
