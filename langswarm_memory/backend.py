@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -15,13 +15,13 @@ from .errors import (
     MemoryBackendError,
     NotConnectedError,
     SessionExistsError,
-    UnsupportedOperationError,
 )
 from .interfaces.contracts import IMemoryBackend
 from .interfaces.enums import MemoryBackendType, SessionStatus
 from .interfaces.message import Message
 from .interfaces.records import SessionMetadata, coerce_status
 from .interfaces.timestamps import Timestamp, now
+from .recall.methods import RecallMethods
 from .repository import codec
 from .repository.protocol import (
     MemoryRepository,
@@ -29,7 +29,6 @@ from .repository.protocol import (
     SessionQuery,
     SessionRecord,
     StoreFeatures,
-    TextSearch,
 )
 from .session import BaseMemorySession
 from .settings import BackendSettings, load_settings
@@ -44,12 +43,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SWEEP_PAGE = 500  # sessions deleted per statement while cleaning up
-MAX_SEARCH_WORDS = 100  # SQLite takes expressions 1,000 levels deep, and each word is a few
-MAX_SEARCH_LENGTH = 10_000  # SQLite takes patterns of 50,000 bytes
 INSERT_TRIES = 3  # times a session is inserted again after an expired one of its id was removed
 
 
-class BaseMemoryBackend(TellsState, IMemoryBackend):
+class BaseMemoryBackend(TellsState, RecallMethods, IMemoryBackend):
     """A store of sessions.
 
     Subclasses say how settings become a repository; nothing else differs between stores.
@@ -85,6 +82,7 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
         self.summarizer = summarizer
         self.summary_worker: SummaryWorker | None = None  # a started manager's
         self._summary_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.watchers: dict[str, set[asyncio.Event]] = {}
         self.repository: MemoryRepository = self._build(self.settings)
         ttl = self.settings.ttl
         self._ttl = timedelta(seconds=ttl) if ttl else None
@@ -142,6 +140,8 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
         if self._connecting is not None:
             await asyncio.wait([self._connecting])
         self._connected, self._disconnected = False, True
+        if self._semantic is not None:
+            await self._semantic.close()
         await settle(self.repository.close())
         return True
 
@@ -200,6 +200,27 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
         """Let sessions expire so long after their last message. None: never."""
         self._ttl = timedelta(seconds=seconds) if seconds else None
 
+    def appended(self, session_id: str) -> None:
+        """Tell those in this process who want to know that messages were appended to a session."""
+        for wake in self.watchers.get(session_id, ()):
+            wake.set()
+        if self.embedding_worker is not None:
+            self.embedding_worker.appended(session_id)
+
+    def changed(self, session_id: str, edits: int, seqs: Iterable[int], removed: Iterable[str]) -> None:
+        """Tell those in this process who want to know that messages of a session were changed.
+
+        Args:
+            session_id: The session.
+            edits: Its count of edits since.
+            seqs: Which were replaced.
+            removed: Ids of those that were deleted.
+        """
+        for wake in self.watchers.get(session_id, ()):
+            wake.set()
+        if self.embedding_worker is not None:
+            self.embedding_worker.touched(session_id, edits, seqs, removed)
+
     def summary_lock(self, session_id: str) -> asyncio.Lock:
         """Return the lock of this process on making summaries of a session."""
         lock = self._summary_locks.get(session_id)
@@ -209,7 +230,8 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
 
     # --- sessions ----------------------------------------------------------------------------------------------
 
-    def _session(self, record: SessionRecord) -> BaseMemorySession:
+    def session_of(self, record: SessionRecord) -> BaseMemorySession:
+        """Return a handle on a session that was just read."""
         return self.session_class(record.metadata, self)
 
     async def create_session(self, metadata: SessionMetadata) -> BaseMemorySession:
@@ -228,12 +250,12 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
             )
         for attempt in range(INSERT_TRIES):
             try:
-                return self._session(await self.perform(self.repository.insert_session, metadata))
+                return self.session_of(await self.perform(self.repository.insert_session, metadata))
             except SessionExistsError:
                 taken = await self.perform(self.repository.fetch_session, metadata.session_id)
                 if attempt == INSERT_TRIES - 1 or (taken is not None and not self._expired(taken)):
                     raise
-                await self.perform(self.repository.delete_sessions, [metadata.session_id])
+                await self._delete([metadata.session_id])
         raise AssertionError("unreachable")
 
     def _expired(self, record: SessionRecord) -> bool:
@@ -243,7 +265,7 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
         """Return a session; None when there is none or it has expired."""
         codec.check_id(session_id, "session_id")
         record = await self.perform(self.repository.fetch_session, session_id)
-        return None if record is None or self._expired(record) else self._session(record)
+        return None if record is None or self._expired(record) else self.session_of(record)
 
     async def open_session(self, session_id: str, limit: int = 50) -> tuple[BaseMemorySession, list[Message]] | None:
         """Return a session and its newest messages; one round trip where the store can do both at once.
@@ -261,7 +283,7 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
         found = await self.perform(combined, session_id, query)
         if found is None or self._expired(found[0]):
             return None
-        return self._session(found[0]), found[1]
+        return self.session_of(found[0]), found[1]
 
     async def list_sessions(
         self,
@@ -314,7 +336,13 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
     async def delete_session(self, session_id: str) -> bool:
         """Delete a session with all its data. False: there was none."""
         codec.check_id(session_id, "session_id")
-        return await self.perform(self.repository.delete_sessions, [session_id]) > 0
+        return await self._delete([session_id]) > 0
+
+    async def _delete(self, session_ids: list[str]) -> int:
+        """Delete sessions, their embeddings first: of a session that is gone none may stay."""
+        if self.is_semantic:
+            await self.semantic_index.forget(session_ids)
+        return await self.perform(self.repository.delete_sessions, session_ids)
 
     async def cleanup_expired_sessions(self, max_age_days: float | None = None) -> int:
         """Delete expired sessions and return how many there were.
@@ -329,9 +357,7 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
         deleted = 0
         for query in queries:
             while page := await self.perform(self.repository.list_sessions, query):
-                deleted += await self.perform(
-                    self.repository.delete_sessions, [record.metadata.session_id for record in page]
-                )
+                deleted += await self._delete([record.metadata.session_id for record in page])
         self._last_cleanup = at
         return deleted
 
@@ -342,40 +368,3 @@ class BaseMemoryBackend(TellsState, IMemoryBackend):
             return at - timedelta(days=days)
         except OverflowError as exc:
             raise InvalidInputError("max_age_days reaches back before the year 1") from exc
-
-    # --- search ------------------------------------------------------------------------------------------------
-
-    async def search_messages(
-        self, query: str, session_id: str | None = None, limit: int | None = 10, *, user_id: str | None = None
-    ) -> list[Message]:
-        """Return messages whose text holds every word of `query`, in any order and case, newest first.
-
-        Args:
-            query: Words, separated by white space.
-            session_id: Only in this session.
-            limit: At most so many. None: all.
-            user_id: Only in this user's sessions.
-
-        Raises:
-            InvalidInputError: No words, or more than MAX_SEARCH_WORDS or MAX_SEARCH_LENGTH.
-            UnsupportedOperationError: The store has no text search and no session was named.
-        """
-        if not isinstance(query, str) or not query.split():
-            raise InvalidInputError("a search needs at least one word")
-        words, count = query.split(), check_limit(limit)
-        if len(query) > MAX_SEARCH_LENGTH or len(words) > MAX_SEARCH_WORDS:
-            raise InvalidInputError(f"a search takes {MAX_SEARCH_WORDS} words, {MAX_SEARCH_LENGTH} characters in all")
-        codec.check_optional_id(user_id, "user_id")
-        if any(not codec.is_clean(word) for word in words):
-            return []
-        repository = self.repository
-        if isinstance(repository, TextSearch):
-            sessions = None if session_id is None else [codec.check_id(session_id, "session_id")]
-            most = codec.MAX_INT if count is None else count
-            hits = await self.perform(repository.search_text, words, session_ids=sessions, user_id=user_id, limit=most)
-            return [hit.message for hit in hits]
-        if session_id is None:
-            raise UnsupportedOperationError(repository.name, "text search", "name a session to search in")
-        wanted = [word.casefold() for word in words]
-        messages = await self.perform(repository.read_messages, session_id, MessageQuery())
-        return [m for m in reversed(messages) if all(word in m.text.casefold() for word in wanted)][:count]

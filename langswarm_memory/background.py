@@ -1,4 +1,4 @@
-"""Summaries made off the path of an append, by a started manager."""
+"""What a started manager does off the path of an append: summaries and embeddings."""
 
 from __future__ import annotations
 
@@ -100,22 +100,34 @@ class SummaryWorker:
             await asyncio.wait({task})
 
 
-class SummarizesInBackground:
-    """The part of a manager that knows of the worker. The worker belongs to the backend, which managers share."""
+class WorksInBackground:
+    """The part of a manager that knows of the workers. They belong to the backend, which managers share."""
 
     _backend: IMemoryBackend
     _summarize: bool
 
-    def _begin_summaries(self) -> None:
+    def _begin_work(self) -> None:
         backend = self._backend
-        if self._summarize and isinstance(backend, BaseMemoryBackend) and backend.summary_worker is None:
+        if not isinstance(backend, BaseMemoryBackend):
+            return
+        if self._summarize and backend.summary_worker is None:
             backend.summary_worker = SummaryWorker()
+        if backend.is_semantic and backend.embedding_worker is None:
+            from .recall.worker import EmbeddingWorker
 
-    async def _end_summaries(self) -> None:
+            backend.embedding_worker = EmbeddingWorker(backend.semantic_index)
+            backend.embedding_worker.start()
+
+    async def _end_work(self) -> None:
         backend = self._backend
-        if isinstance(backend, BaseMemoryBackend) and backend.summary_worker is not None:
+        if not isinstance(backend, BaseMemoryBackend):
+            return
+        if backend.summary_worker is not None:
             worker, backend.summary_worker = backend.summary_worker, None
             await worker.stop()
+        if backend.embedding_worker is not None:
+            embedding, backend.embedding_worker = backend.embedding_worker, None
+            await embedding.stop()
 
     def _worker(self) -> SummaryWorker | None:
         return self._backend.summary_worker if isinstance(self._backend, BaseMemoryBackend) else None
@@ -126,15 +138,29 @@ class SummarizesInBackground:
         worker = self._worker()
         return 0 if worker is None else worker.lag
 
-    async def flush(self) -> None:
-        """Wait until every summary is made that fell due with an append so far.
+    @property
+    def embedding_lag(self) -> int:
+        """How many sessions wait to be embedded, as far as this process knows."""
+        worker = self._backend.embedding_worker if isinstance(self._backend, BaseMemoryBackend) else None
+        return 0 if worker is None else worker.lag
 
-        One that fails is logged, shown in the health of :meth:`get_system_stats`, and tried again a
-        ``summary_threshold`` later, or when it is asked for.
+    async def flush(self) -> None:
+        """Wait until every summary is made, and every message embedded, that fell due with an append so far.
+
+        A summary that fails is logged, shown in the health of :meth:`get_system_stats`, and tried again a
+        ``summary_threshold`` later, or when it is asked for. Messages of other processes are embedded, too.
+
+        Raises:
+            LangSwarmMemoryError: Messages could not be embedded; the next flush, or the worker, tries again.
         """
         worker = self._worker()
         if worker is not None:
             await worker.flush()
+        backend = self._backend
+        if isinstance(backend, BaseMemoryBackend) and backend.is_semantic:
+            from .recall.worker import EmbeddingWorker
+
+            await (backend.embedding_worker or EmbeddingWorker(backend.semantic_index)).flush()
 
     def _summary_health(self) -> dict[str, object]:
         worker = self._worker()

@@ -7,10 +7,10 @@ import contextlib
 import logging
 from collections.abc import Generator
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .backend import SWEEP_PAGE, BaseMemoryBackend
-from .background import SummarizesInBackground
+from .background import WorksInBackground
 from .errors import (
     InvalidInputError,
     LangSwarmMemoryError,
@@ -26,12 +26,15 @@ from .interfaces.records import METADATA_ALIASES, METADATA_FIELDS, MemoryUsage, 
 from .repository import codec
 from .tokens import estimate_tokens
 
+if TYPE_CHECKING:
+    from .recall.hits import RecallHit
+
 logger = logging.getLogger("langswarm_memory")
 
 CREATE_TRIES = 3  # rounds of get-or-create when a session appears and vanishes in between
 
 
-class MemoryManager(SummarizesInBackground, IMemoryManager):
+class MemoryManager(WorksInBackground, IMemoryManager):
     """Sessions over one backend.
 
     Usable at once: the backend connects on first use. ``start``, ``async with`` or ``await manager`` connect
@@ -79,7 +82,7 @@ class MemoryManager(SummarizesInBackground, IMemoryManager):
         await self._backend.connect()
         if self._auto_cleanup and (self._cleaner is None or self._cleaner.done()):
             self._cleaner = asyncio.create_task(self._clean())
-        self._begin_summaries()
+        self._begin_work()
         return self
 
     async def stop(self) -> None:
@@ -94,7 +97,7 @@ class MemoryManager(SummarizesInBackground, IMemoryManager):
             cleaner.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await cleaner
-        await self._end_summaries()
+        await self._end_work()
         await self._backend.disconnect()
 
     async def shutdown(self) -> None:
@@ -297,11 +300,22 @@ class MemoryManager(SummarizesInBackground, IMemoryManager):
         return [] if session is None else await session.get_messages()
 
     async def search_messages(self, query: str, session_id: str | None = None, limit: int | None = 10) -> list[Message]:
-        """Return messages that hold every word of `query`, newest first, of the confined user's sessions or of all."""
+        """Return the messages that match a query best, of the confined user's sessions or of all."""
         backend = self._full("text search")
         if self._owner is not None and session_id is not None and await self.get_session(session_id) is None:
             return []
         return await backend.search_messages(query, session_id, limit, user_id=self._owner)
+
+    async def recall(self, query: str, **options: Any) -> list[RecallHit]:
+        """Return what was said that fits a query best, of the confined user's sessions or of all.
+
+        Args:
+            query: Words or a question.
+            **options: As of the backend's ``recall``: ``limit``, ``mode``, filters, ``neighbours``, …
+        """
+        backend = self._full("recall")
+        options["user_id"] = self._user(options.get("user_id"))
+        return await backend.recall(query, **options)
 
     # --- care --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .contexts import ContextMethods
+from .editing import EditMethods
 from .errors import ConflictError, InvalidInputError, SessionNotFoundError
 from .incoming import counted, distinct
 from .interfaces.contracts import IMemorySession
@@ -21,19 +22,21 @@ from .interfaces.records import (
 )
 from .interfaces.timestamps import Timestamp
 from .repository.protocol import Appended, MessageQuery, SessionRecord
+from .streaming import StreamMethods
 from .summaries import strategy_of
 from .summaries.methods import SummaryMethods
 from .windows import check_limit, position, role_texts
 
 if TYPE_CHECKING:
     from .backend import BaseMemoryBackend
+    from .recall.hits import RecallHit
 
 HISTORY_PAGE = 500  # messages per statement in iter_messages()
 EDIT_TRIES = 8  # times a metadata edit is repeated when another writer came first
 NO_ROLES: frozenset[str] = frozenset()
 
 
-class BaseMemorySession(ContextMethods, SummaryMethods, IMemorySession):
+class BaseMemorySession(ContextMethods, SummaryMethods, EditMethods, StreamMethods, IMemorySession):
     """A handle on a stored session. It holds no messages: every read asks the store.
 
     Args:
@@ -130,6 +133,8 @@ class BaseMemorySession(ContextMethods, SummaryMethods, IMemorySession):
             await self._trim(appended.message_count)
         if backend.summary_worker is not None:
             backend.summary_worker.appended(self, appended.last_seq, appended.inserted)
+        if backend.watchers or backend.embedding_worker is not None:
+            backend.appended(self._id)
         return appended
 
     async def _trim(self, message_count: int) -> None:
@@ -234,8 +239,17 @@ class BaseMemorySession(ContextMethods, SummaryMethods, IMemorySession):
             last = page[-1]
 
     async def search_messages(self, query: str, limit: int | None = 10) -> list[Message]:
-        """Return messages of this session that hold every word of `query`, newest first."""
+        """Return the messages of this session that match a query best; see the backend's method of that name."""
         return await self._backend.search_messages(query, session_id=self._id, limit=limit)
+
+    async def recall(self, query: str, **options: Any) -> list[RecallHit]:
+        """Return what was said in this session that fits a query best.
+
+        Args:
+            query: Words or a question.
+            **options: As of the backend's ``recall``: ``limit``, ``mode``, ``roles``, ``neighbours``, …
+        """
+        return await self._backend.recall(query, session_ids=[self._id], **options)
 
     # --- metadata ----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,11 @@ from .errors import LangSwarmMemoryError
 from .interfaces.enums import MemoryBackendType, SessionStatus
 from .interfaces.records import MemoryUsage
 from .interfaces.timestamps import Timestamp
-from .repository.protocol import Describes, MemoryRepository
+from .repository.optional import Describes
+from .repository.protocol import MemoryRepository
+
+if TYPE_CHECKING:
+    from .recall.worker import EmbeddingWorker
 
 T = TypeVar("T")
 
@@ -23,6 +27,7 @@ class TellsState:
     kind: ClassVar[MemoryBackendType]
     repository: MemoryRepository
     clock: Callable[[], Timestamp]
+    embedding_worker: EmbeddingWorker | None
     _last_error: LangSwarmMemoryError | None
     _last_cleanup: Timestamp | None
 
@@ -53,7 +58,8 @@ class TellsState:
         Keys: ``status`` (healthy, degraded: a ping takes over a second, unhealthy), ``connected``, ``backend``,
         ``backend_type``, ``response_time_ms``, ``session_count``, ``message_count``, ``last_error`` (of this
         process, or None), ``error`` (only when unhealthy), ``timestamp`` (ISO), and what the store tells of itself,
-        such as its ``database`` or ``version``.
+        such as its ``database`` or ``version``. Where a started manager embeds messages: ``embedding_lag`` (sessions
+        that wait) and ``embedding_error``.
         """
         report: dict[str, Any] = {
             "status": "unhealthy",
@@ -83,4 +89,6 @@ class TellsState:
             session_count=stats.sessions,
             message_count=stats.messages,
         )
+        if self.embedding_worker is not None:
+            report.update(embedding_lag=self.embedding_worker.lag, embedding_error=self.embedding_worker.last_error)
         return report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import MemoryConfigurationError
@@ -24,12 +24,23 @@ class BackendSettings:
         max_messages: ``max_messages`` of sessions that are created without one. None: the session's own default (100).
         token_counter: How tokens are counted: ``"estimate"``, the name of an encoding (``"o200k_base"``) or of a model
             (``"gpt-4o"``), or a callable on a message. All but the estimate and a callable need the extra ``tokens``.
+        embedding: What embeds messages, so that they are found by meaning: ``"local"``, ``"openai"``, a mapping with
+            ``provider``, ``api_key``, ``model``, …, a function, or a provider. None: nothing does.
+        vector_store: Where embeddings are kept: a type (``"qdrant"``), a mapping with ``store_type`` and
+            ``connection_params``, or a ``VectorStore``. None: SQLite and PostgreSQL keep them beside the messages, the
+            in-memory backend in memory; others need one.
+        enable_semantic_search: Whether messages are embedded. None: if `embedding` is given.
+        embedding_dimension: Length of a vector, where it shall be checked. None: what the provider says.
     """
 
     ttl: int | None = None
     overflow: str = "keep"
     max_messages: int | None = None
     token_counter: Any = "estimate"
+    embedding: Any = field(default=None, repr=False)
+    vector_store: Any = field(default=None, repr=False)
+    enable_semantic_search: bool | None = None
+    embedding_dimension: int | None = None
 
     address: ClassVar[str | None] = None
     """The setting that a bare text configures."""
@@ -37,6 +48,7 @@ class BackendSettings:
         "ttl_seconds": "ttl",
         "session_ttl": "ttl",
         "max_messages_per_session": "max_messages",
+        "enable_vector": "enable_semantic_search",
     }
 
     def __post_init__(self) -> None:
@@ -49,6 +61,19 @@ class BackendSettings:
         require(
             isinstance(self.token_counter, str) or callable(self.token_counter),
             "token_counter must be a name or a callable",
+        )
+        require(
+            self.enable_semantic_search in (None, True, False), "enable_semantic_search must be True, False or None"
+        )
+        if self.enable_semantic_search is None:
+            assign(self, "enable_semantic_search", self.embedding is not None)
+        require(
+            not self.enable_semantic_search or self.embedding is not None,
+            'enable_semantic_search needs an embedding, such as embedding="local"',
+        )
+        require(
+            self.embedding_dimension is None or is_int(self.embedding_dimension, 1, 65_536),
+            "embedding_dimension must be an int from 1 to 65,536",
         )
 
 

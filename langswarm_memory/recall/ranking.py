@@ -1,0 +1,64 @@
+"""What happens to a ranking behind its fusion: recency, near-duplicates, a reranker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+from ..errors import InvalidInputError
+from ..search.words import tokenize
+from .hits import RecallHit
+
+Reranker = Callable[[str, list[str]], "Sequence[float] | Awaitable[Sequence[float]]"]
+"""Gives one score per text, higher is better, of how well it answers a question."""
+
+SAME = 0.9  # share of words that two texts have in common from which they are one and the same
+RERANKED = 50  # hits that a reranker is shown
+DAY_SECONDS = 86_400
+
+
+def decayed(hits: Sequence[RecallHit], now: datetime, half_life_days: float) -> list[RecallHit]:
+    """Halve scores for every so many days of age, and sort anew."""
+    aged = []
+    for hit in hits:
+        days = max(0.0, (now - hit.message.timestamp).total_seconds() / DAY_SECONDS)
+        aged.append(_scored(hit, hit.score * 0.5 ** (days / half_life_days)))
+    return sorted(aged, key=_place)
+
+
+def without_near_duplicates(hits: Sequence[RecallHit]) -> list[RecallHit]:
+    """Drop hits whose words are, but for a tenth, those of a better one."""
+    kept: list[RecallHit] = []
+    words: list[frozenset[str]] = []
+    for hit in hits:
+        mine = frozenset(tokenize(hit.message.text))
+        if not any(len(mine & other) >= SAME * len(mine | other) for other in words):
+            kept.append(hit)
+            words.append(mine)
+    return kept
+
+
+async def reranked(hits: Sequence[RecallHit], query: str, reranker: Reranker) -> list[RecallHit]:
+    """Sort the best hits by what a reranker says of them.
+
+    Raises:
+        InvalidInputError: It did not give one number per text.
+    """
+    best = list(hits[:RERANKED])
+    if not best:
+        return []
+    answer = reranker(query, [hit.message.text for hit in best])
+    scores = await answer if inspect.isawaitable(answer) else answer
+    if len(scores) != len(best) or not all(isinstance(score, int | float) for score in scores):
+        raise InvalidInputError(f"the reranker must give {len(best)} numbers, one per text")
+    fresh = [_scored(hit, float(score)) for hit, score in zip(best, scores, strict=True)]
+    return sorted(fresh, key=_place)
+
+
+def _scored(hit: RecallHit, score: float) -> RecallHit:
+    return RecallHit(hit.session_id, hit.message, score, hit.found_by, hit.highlight, hit.before, hit.after)
+
+
+def _place(hit: RecallHit) -> tuple[float, str, int]:
+    return -hit.score, hit.session_id, -(hit.message.seq or 0)
