@@ -241,6 +241,10 @@ class VectorSearchError(MemoryBackendError):
         super().__init__(backend, operation, error)
 
 
+class VectorStoreError(MemoryBackendError):
+    """A vector store could not be reached (``retryable``) or refused a call."""
+
+
 class EmbeddingError(LangSwarmMemoryError):
     """An embedding provider failed. ``text_preview`` is kept as an attribute and never printed."""
 

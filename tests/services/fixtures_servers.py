@@ -1,4 +1,4 @@
-"""Fixtures for the servers of Redis, MongoDB, Elasticsearch and BigQuery.
+"""Fixtures for the servers of Redis, MongoDB, Elasticsearch, BigQuery and Chroma.
 
 Loaded by tests/conftest.py. For each store there is one server for the whole run, one that
 a module's tests may break, and, for a test, a corner of the shared server that nobody else uses.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import bigquery, elasticsearch, mongodb, recipes, redis, stores
+from tests.services import bigquery, chroma, elasticsearch, mongodb, recipes, redis, stores
 
 
 def require(config: pytest.Config, store: str) -> None:
@@ -234,3 +234,40 @@ def own_bigquery(config: pytest.Config) -> bigquery.BigQueryServer:
     """Return a server of our own, not started; where it was not brought the test is skipped, or fails."""
     require(config, "bigquery")
     return bigquery.BigQueryServer()
+
+
+# ---- Chroma --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chroma_server(pytestconfig: pytest.Config) -> Iterator[chroma.ChromaService]:
+    """The Chroma that all tests share."""
+    given = chroma.service_from_environment()
+    if given is not None:
+        tell(pytestconfig, "chroma", f"Chroma {given.version()}", f"by {chroma.URL_VARIABLE}")
+        yield given
+        return
+    with own_chroma(pytestconfig) as server:
+        tell(pytestconfig, "chroma", f"Chroma {server.version}", "our own")
+        yield server.service
+
+
+@pytest.fixture
+def chroma_collection(chroma_server: chroma.ChromaService) -> Iterator[str]:
+    """Name of a collection that does not exist yet, deleted after the test."""
+    with chroma_server.fresh_collection() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def chroma_to_break(pytestconfig: pytest.Config) -> Iterator[chroma.ChromaServer]:
+    """A server for one module's tests alone, which they stop and start. Leave it running."""
+    with own_chroma(pytestconfig) as server:
+        yield server
+
+
+def own_chroma(config: pytest.Config) -> chroma.ChromaServer:
+    """Return a server of our own, not started; where it is not installed the test is skipped, or fails."""
+    if not chroma.program().is_file():
+        stores.missing_server(config, "chroma", chroma.REMEDY)
+    return chroma.ChromaServer()
