@@ -24,7 +24,12 @@ class RedisBackend(BaseMemoryBackend):
     repository: RedisRepository
 
     def _build(self, settings: RedisSettings) -> RedisRepository:
-        return RedisRepository(connect(settings), prefix=settings.key_prefix, compression=settings.compression)
+        return RedisRepository(
+            connect(settings),
+            prefix=settings.key_prefix,
+            compression=settings.compression,
+            text_search=settings.text_search,
+        )
 
     def get_redis(self) -> Client:
         """Return the client, a ``redis.asyncio.Redis`` or ``RedisCluster``. Its replies are bytes."""
@@ -33,6 +38,16 @@ class RedisBackend(BaseMemoryBackend):
     def get_key_prefix(self) -> str:
         """Return what every key begins with."""
         return self.settings.key_prefix
+
+    async def index_texts(self) -> None:
+        """Put the texts of all stored messages into the search index, as connecting does the first time.
+
+        Needed only after messages were stored by others with ``text_search=False``.
+
+        Raises:
+            UnsupportedOperationError: The server has no text search, or it is switched off.
+        """
+        await self.perform(self.repository.index_texts)
 
     def get_ttl(self) -> int | None:
         """Return the seconds after its last message that a session expires. None: never."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from .base import BackendSettings, assign, is_int, is_number, require
 
@@ -32,6 +32,8 @@ class RedisSettings(BackendSettings):
         timeout: Seconds to wait for a connection, or for a reply.
         retries: Times a command is sent again, with growing pauses, after the connection was lost.
         compression: Whether messages from 512 bytes are kept compressed (zlib).
+        text_search: Whether messages are indexed for text search. ``"auto"``: where the server has RediSearch; True:
+            else ``connect`` raises MemoryConfigurationError.
         ssl: Whether to use TLS, as ``rediss://`` does.
         ssl_cert_reqs: ``"required"``, ``"optional"`` or ``"none"``: what is asked of the server's certificate.
         ssl_ca_certs: File of the authorities to trust.
@@ -53,6 +55,7 @@ class RedisSettings(BackendSettings):
     timeout: float = 10.0
     retries: int = 3
     compression: bool = False
+    text_search: bool | Literal["auto"] = "auto"
     ssl: bool = False
     ssl_cert_reqs: str = "required"
     ssl_ca_certs: str | None = None
@@ -84,6 +87,7 @@ class RedisSettings(BackendSettings):
         for name in ("username", "password", "sentinel_password"):
             require(isinstance(getattr(self, name), str | None), f"{name} must be text or None")
         require(is_int(self.max_connections, 1), "max_connections must be an int from 1")
+        require(self.text_search in (True, False, "auto"), "text_search must be True, False or 'auto'")
         require(is_int(self.retries, 0), "retries must be an int from 0")
         require(is_number(self.timeout, 0.001), "timeout must be seconds above 0")
         require(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from langswarm_memory.backends.redis import RedisBackend
+from tests.services.redis import RedisService
 
 
 def redis(request: pytest.FixtureRequest, folder: Path) -> Callable[..., RedisBackend]:
@@ -17,7 +18,16 @@ def redis(request: pytest.FixtureRequest, folder: Path) -> Callable[..., RedisBa
 
 def redis_stack(request: pytest.FixtureRequest, folder: Path) -> Callable[..., RedisBackend]:
     """Sessions in the newer Redis."""
-    return _maker(request.getfixturevalue("redis_stack_server").url, request.getfixturevalue("redis_stack_prefix"))
+    service, prefix = request.getfixturevalue("redis_stack_server"), request.getfixturevalue("redis_stack_prefix")
+    request.addfinalizer(lambda: drop_index(service, prefix))
+    return _maker(service.url, prefix)
+
+
+def drop_index(service: RedisService, prefix: str) -> None:
+    """Drop the search index of a prefix, if there is one; it would watch the keys of all tests to come."""
+    with service.client() as client:
+        if f"{prefix}texts".encode() in client.execute_command("FT._LIST"):
+            client.execute_command("FT.DROPINDEX", f"{prefix}texts")
 
 
 def redis_cluster(request: pytest.FixtureRequest, folder: Path) -> Callable[..., RedisBackend]:

@@ -36,7 +36,7 @@ class Commands:
         self, make: Callable[[], Client], *, owned: bool = True, turns: int = 10, timeout: float = 10.0
     ) -> None:
         self._make, self._owned = make, owned
-        self._count, self._timeout = turns, timeout
+        self._count, self.timeout = turns, timeout
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns = asyncio.Semaphore(turns)
@@ -53,7 +53,7 @@ class Commands:
         """Whether the client's server is a Cluster."""
         return isinstance(self.client, RedisCluster)
 
-    async def _enter(self) -> Any:
+    async def enter(self) -> Any:
         """Return the client for the running event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -80,12 +80,12 @@ class Commands:
 
     async def _wait(self) -> None:
         """Wait for a turn."""
-        async with asyncio.timeout(self._timeout):
+        async with asyncio.timeout(self.timeout):
             await self._turns.acquire()
 
     async def call(self, *command: Any) -> Any:
         """Send a command."""
-        client = await self._enter()
+        client = await self.enter()
         turns = self._turns
         if turns.locked():
             await self._wait()
@@ -118,7 +118,7 @@ class Commands:
         """
         if not commands:
             return []
-        client = await self._enter()
+        client = await self.enter()
         if isinstance(client, RedisCluster):
             replies = await asyncio.gather(*(self.call(*command) for command in commands), return_exceptions=True)
         else:

@@ -9,7 +9,7 @@ from ...interfaces.records import SessionMetadata
 from ..documents import instant_text
 from ..protocol import SessionQuery, SessionRecord
 from .commands import Command, Commands
-from .layout import Pair, index_for, pairs_of, quoted, record_of, session_of
+from .layout import Pair, ids_key, index_for, pairs_of, quoted, record_of, session_of
 
 FEWEST, MOST = 20, 1_000  # entries looked at in one round trip
 
@@ -27,8 +27,10 @@ class Indexes:
 
     def keys(self, session_id: str) -> list[str]:
         """Return the keys of a session, in the order in which the scripts take them."""
-        base = f"{self._prefix}session:{{{quoted(session_id)}}}"
-        return [base, base + ":messages", base + ":ids", base + ":system", base + ":summaries"]
+        slot = f"{{{quoted(session_id)}}}"
+        base = f"{self._prefix}session:{slot}"
+        parts = (":messages", ":ids", ":system", ":summaries")
+        return [base, *(base + part for part in parts), f"{self._prefix}text:{slot}:"]
 
     def additions(self, metadata: SessionMetadata) -> list[Command]:
         """Return the commands that list a session; those of a session that is listed change nothing."""
@@ -62,6 +64,37 @@ class Indexes:
         """Yield the entries of all sessions."""
         async for entries in self.entries(f"{self._prefix}index:all"):
             yield entries
+
+    @property
+    def ids_key(self) -> str:
+        """The key of the index by session id."""
+        return ids_key(self._prefix)
+
+    async def ids(self, after: str | None, size: int) -> AsyncIterator[list[str]]:
+        """Yield the entries of the index by session id, ascending, those above an id."""
+        low = "-" if after is None else f"( {after}"
+        while found := await self._commands.call("ZRANGEBYLEX", self.ids_key, low, "+", "LIMIT", 0, size):
+            yield [entry.decode() for entry in found]
+            if len(found) < size:
+                return
+            low, size = "(" + found[-1].decode(), min(size * 2, MOST)
+
+    async def complete_ids(self) -> None:
+        """List by id what is listed by time only: sessions made before there was an index by id."""
+        everything = f"{self._prefix}index:all"
+        counts = await self._commands.many([("ZCARD", key) for key in (everything, self.ids_key)])
+        if counts[0] <= counts[1]:
+            return
+        async for entries in self.all_entries():
+            records = await self._sessions([session_of(entry) for entry in entries])
+            alive, gone = [], []
+            for entry, record in zip(entries, records, strict=True):
+                if record is not None and (everything, entry) in pairs_of(self._prefix, record.metadata):
+                    alive.append(("ZADD", self.ids_key, 0, " " + record.metadata.session_id))
+                else:
+                    gone.append((everything, entry))
+            await self._commands.many(alive)
+            await self.heal(gone)
 
     async def _sessions(self, session_ids: Sequence[str]) -> list[SessionRecord | None]:
         replies = await self._commands.many([("HMGET", self.keys(one)[0], "document", "state") for one in session_ids])

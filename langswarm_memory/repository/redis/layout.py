@@ -1,12 +1,15 @@
 """What is stored where, and how it is read back.
 
-    {prefix}session:{id}            hash: document, state ('revision count tokens last updated expires created status'),
-                                    writer (the call that wrote the metadata, so that it may be sent twice)
+    {prefix}session:{id}            hash: document, state ('revision count tokens last updated expires created status
+                                    edits', where the last is not there until something is edited), writer and editor
+                                    (the calls that wrote the metadata and edited messages, so that they may be sent
+                                    twice), 'index:{name}' -> 'last edits' as an index outside has seen them
     {prefix}session:{id}:messages   sorted set by seq: 'seq role time tokens message_id document'
     {prefix}session:{id}:ids        hash: message_id -> seq
     {prefix}session:{id}:system     sorted set: the seqs of system messages
     {prefix}session:{id}:summaries  hash: summary_id -> document
     {prefix}index:all               sorted set of 'created session_id', all with score 0 and so in the order of bytes
+    {prefix}index:ids               the same in the order of ids: without 'created'
     {prefix}index:user:{id}  index:agent:{id}  index:status:{status}   the same of one user, agent or status
 
 The braces around the id are part of the key: they make the keys of a session one slot of a Cluster. Ids stand
@@ -56,11 +59,17 @@ def quoted(text: str) -> str:
     return text if _is_plain(text) else quote(text, safe=_SAFE)
 
 
+def ids_key(prefix: str) -> str:
+    """Return the key of the index of all sessions by id."""
+    return f"{prefix}index:ids"
+
+
 def pairs_of(prefix: str, metadata: SessionMetadata) -> list[Pair]:
     """Return the entries by which a session is listed."""
     entry = f"{instant_text(metadata.created_at)} {metadata.session_id}"
     status = getattr(metadata.status, "value", metadata.status)
     found = [(f"{prefix}index:all", entry), (f"{prefix}index:status:{quoted(status)}", entry)]
+    found.append((ids_key(prefix), f" {metadata.session_id}"))  # no instant: in the order of ids
     if metadata.user_id is not None:
         found.append((f"{prefix}index:user:{quoted(metadata.user_id)}", entry))
     if metadata.agent_id is not None:
@@ -117,6 +126,12 @@ class State(NamedTuple):
     expires: str
     created: str
     status: str
+    edits: int = 0
+
+    @property
+    def counters(self) -> tuple[int, int, int, int, int]:
+        """What a session's record says beside its metadata."""
+        return (*self[:4], self.edits)
 
 
 def state_of(text: bytes) -> State:
@@ -126,8 +141,9 @@ def state_of(text: bytes) -> State:
         CorruptRecordError: Not a state.
     """
     try:
-        revision, count, tokens, last, *others = text.decode().split(" ")
-        return State(int(revision), int(count), int(tokens), int(last), *others)
+        revision, count, tokens, last, updated, expires, created, status, *edits = text.decode().split(" ")
+        counters = int(revision), int(count), int(tokens), int(last)
+        return State(*counters, updated, expires, created, status, *map(int, edits))
     except (ValueError, TypeError) as exc:
         raise CorruptRecordError(STORE, "session", exc) from exc
 
@@ -148,7 +164,7 @@ def record_of(document: bytes, text: bytes) -> SessionRecord:
         )
     except (ValueError, OverflowError) as exc:
         raise CorruptRecordError(STORE, "session", exc) from exc
-    return SessionRecord(metadata, *state[:4])
+    return SessionRecord(metadata, *state.counters)
 
 
 def member_of(message: Message, *, compress: bool) -> bytes:

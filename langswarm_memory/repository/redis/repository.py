@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -21,13 +22,13 @@ from ...interfaces.records import ConversationSummary, SessionMetadata
 from .. import codec
 from ..documents import instant_text, pack_metadata, pack_summary, unpack_metadata, unpack_summary
 from ..matching import newest_summaries, session_matches
-from ..protocol import Appended, MessageQuery, SessionQuery, SessionRecord, StoreFeatures, StoreStats
-from ..translate import Translating
+from ..protocol import Appended, MessageQuery, Rewrite, SessionQuery, SessionRecord, StoreFeatures, StoreStats
 from . import scripts
 from .commands import Client, Commands
 from .failures import DRIVER_ERRORS, translated
 from .indexes import Indexes
 from .layout import (
+    NONE,
     STORE,
     expiry_text,
     member_of,
@@ -42,28 +43,41 @@ from .layout import (
     ttl_of,
 )
 from .messages import message_of
+from .search import Mode, SearchesTexts
+from .signals import Signals
+from .texts import owner_of
 from .totals import Totals
+from .tracking import TracksIndexes
 
 _STRICT, _REPLAY = 0, 1
 
 
-class RedisRepository(Translating):
+class RedisRepository(SearchesTexts, TracksIndexes, Signals):
     """Sessions in Redis: in one server, in one that Sentinels watch over, or in a Cluster.
 
     Args:
         commands: How to reach the server; see :func:`.connect`.
         prefix: Begins every key.
         compression: Whether message documents from 512 bytes are kept compressed (zlib).
+        text_search: Whether texts are indexed for search; "auto": where the server can.
     """
 
     name = STORE
-    features = StoreFeatures(native_expiry=True, cancel_safe=True)
     driver_errors: ClassVar[tuple[type[BaseException], ...]] = DRIVER_ERRORS
 
-    def __init__(self, commands: Commands, *, prefix: str, compression: bool = False) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        *,
+        prefix: str,
+        compression: bool = False,
+        text_search: Mode = "auto",
+    ) -> None:
         self._commands, self._prefix, self._compress = commands, prefix, compression
         self._indexes = Indexes(commands, prefix)
         self._totals = Totals(commands, self._indexes)
+        self._mode = text_search
+        self.features = StoreFeatures(signals=True, native_expiry=True, cancel_safe=True)
 
     @property
     def client(self) -> Client:
@@ -78,8 +92,11 @@ class RedisRepository(Translating):
         return self._indexes.keys(session_id)
 
     async def open(self) -> None:
-        """Reach the server. There is no schema to make."""
+        """Reach the server; make the search index if there is none, and index what is stored."""
         await self.ping()
+        self.features = replace(self.features, signals=self.can_listen)
+        with self.io("open"):
+            await self._open_search()
 
     async def close(self) -> None:
         """Close the client, if it is ours."""
@@ -103,8 +120,10 @@ class RedisRepository(Translating):
         codec.encode_metadata(metadata)
         ttl = ttl_of(metadata.expires_at, max(metadata.created_at, metadata.updated_at))
         state = f"1 0 0 0 {metadata_state(metadata)}"
+        writer = uuid.uuid4().hex
+        owner = writer + owner_of(metadata) if self.features.text_search else ""
         insert = scripts.INSERT.command(
-            self._keys(metadata.session_id), uuid.uuid4().hex, ttl, pack_metadata(metadata), state
+            self._keys(metadata.session_id), writer, ttl, pack_metadata(metadata), state, owner
         )
         with self.io("insert_session"):
             made = await self._commands.with_entries(insert, self._indexes.additions(metadata))
@@ -125,7 +144,14 @@ class RedisRepository(Translating):
         ttl = ttl_of(metadata.expires_at, metadata.updated_at)
         replace = scripts.REPLACE.command(
             self._keys(session_id),
-            *(uuid.uuid4().hex, ttl, pack_metadata(metadata), expected_revision, metadata_state(metadata)),
+            *(
+                uuid.uuid4().hex,
+                ttl,
+                pack_metadata(metadata),
+                expected_revision,
+                metadata_state(metadata),
+                owner_of(metadata),
+            ),
         )
         with self.io("replace_session"):
             reply = await self._commands.with_entries(replace, self._indexes.additions(metadata))
@@ -137,7 +163,7 @@ class RedisRepository(Translating):
         gone = {*pairs_of(self._prefix, unpack_metadata(STORE, before))} - {*pairs_of(self._prefix, metadata)}
         with self.io("replace_session"):
             await self._indexes.heal(gone)
-        return SessionRecord(codec.copy_metadata(metadata), *state_of(state)[:4])
+        return SessionRecord(codec.copy_metadata(metadata), *state_of(state).counters)
 
     async def list_sessions(self, query: SessionQuery) -> list[SessionRecord]:
         """Return a page: two round trips for the entries of an index and their sessions, again while it is not full."""
@@ -169,13 +195,15 @@ class RedisRepository(Translating):
     ) -> Appended:
         """Append a batch: one round trip; two more when an id is stored already."""
         members = [member_of(message, compress=self._compress) for message in messages]
+        members += self._texts(messages)
         head = f"{instant_text(now)} {expiry_text(expires_at)} {ttl_of(expires_at, now)}"
+        tail = f"{self._publish} {len(members) - len(messages)}"
         keys = self._keys(session_id)
         with self.io("append"):
-            reply = await self._commands.run(scripts.APPEND, keys, f"{head} {_STRICT}", *members)
+            reply = await self._commands.run(scripts.APPEND, keys, f"{head} {_STRICT} {tail}", *members)
             if reply.startswith(b"stored"):
                 await self._check_replays(session_id, messages, reply)
-                reply = await self._commands.run(scripts.APPEND, keys, f"{head} {_REPLAY}", *members)
+                reply = await self._commands.run(scripts.APPEND, keys, f"{head} {_REPLAY} {tail}", *members)
         outcome, *numbers = reply.split(b" ")
         if outcome == b"missing":
             raise SessionNotFoundError(session_id)
@@ -219,31 +247,48 @@ class RedisRepository(Translating):
         """Delete messages up to a seq."""
         through = "+inf" if through_seq is None else through_seq
         with self.io("delete_messages"):
-            deleted = await self._commands.run(
-                scripts.DELETE, self._keys(session_id)[:4], through, roles_text(keep_roles)
-            )
+            deleted = await self._commands.run(scripts.DELETE, self._keys(session_id), through, roles_text(keep_roles))
         if deleted is None:
             raise SessionNotFoundError(session_id)
         return int(deleted)
+
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        """Delete and replace messages by compare-and-set: one round trip."""
+        members = [b"%d %b" % (old.seq or 0, member_of(new, compress=self._compress)) for old, new in change.replaced]
+        removed = "".join(f"{message.seq} " for message in change.removed)
+        head = f"{instant_text(now)} {change.edits} {NONE if change.last_seq is None else change.last_seq}"
+        texts = self._texts([new for _, new in change.replaced])
+        head += f" {self._publish} {len(texts)}"
+        with self.io("rewrite"):
+            reply = await self._commands.run(
+                scripts.REWRITE, self._keys(session_id), uuid.uuid4().hex, head, removed, *members, *texts
+            )
+        if reply == b"missing":
+            raise SessionNotFoundError(session_id)
+        if reply == b"expired":
+            raise SessionExpiredError(session_id)
+        if reply == b"conflict":
+            raise ConflictError(f"messages of session {session_id!r} were changed meanwhile", retryable=True)
+        return record_of(*reply)
 
     # --- summaries ---------------------------------------------------------------------------------------------
 
     async def put_summary(self, summary: ConversationSummary) -> None:
         """Store or replace a summary."""
         row = codec.encode_summary(summary)
-        session, *_, summaries = self._keys(row.session_id)
+        keys = self._keys(row.session_id)
         with self.io("put_summary"):
             stored = await self._commands.run(
-                scripts.SUMMARISE, [session, summaries], row.summary_id, pack_summary(summary)
+                scripts.SUMMARISE, [keys[0], keys[4]], row.summary_id, pack_summary(summary)
             )
         if not stored:
             raise SessionNotFoundError(row.session_id)
 
     async def list_summaries(self, session_id: str, *, limit: int | None = None) -> list[ConversationSummary]:
         """Return summaries, newest first."""
-        session, *_, summaries = self._keys(session_id)
+        keys = self._keys(session_id)
         with self.io("list_summaries"):
-            documents = await self._commands.run(scripts.SUMMARIES, [session, summaries])
+            documents = await self._commands.run(scripts.SUMMARIES, [keys[0], keys[4]])
         if documents is None:
             raise SessionNotFoundError(session_id)
         return newest_summaries((unpack_summary(STORE, document) for document in documents), limit)

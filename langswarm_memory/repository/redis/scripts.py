@@ -18,18 +18,24 @@ class Script(NamedTuple):
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
 
-def _load(name: str) -> Script:
-    text = (resources.files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+def _load(*names: str) -> Script:
+    """Return the script of some files, one behind the other."""
+    folder = resources.files(__package__) / "lua"
+    text = "".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-APPEND = _load("append")
-DELETE = _load("delete")
-DROP = _load("drop")
+APPEND = _load("texts", "append")
+DELETE = _load("texts", "delete")
+DROP = _load("texts", "drop")
+INDEX = _load("texts", "index")
 INSERT = _load("insert")
+MARK = _load("mark")
 READ = _load("read")
-REPLACE = _load("replace")
+REPLACE = _load("texts", "replace")
+REWRITE = _load("texts", "rewrite")
 SUMMARIES = _load("summaries")
 SUMMARISE = _load("summarise")
 
-BY_SHA = {script.sha: script for script in (APPEND, DELETE, DROP, INSERT, READ, REPLACE, SUMMARIES, SUMMARISE)}
+_ALL = (APPEND, DELETE, DROP, INDEX, INSERT, MARK, READ, REPLACE, REWRITE, SUMMARIES, SUMMARISE)
+BY_SHA = {script.sha: script for script in _ALL}

@@ -47,6 +47,15 @@ async def test_append_slides_the_expiry_of_all_keys(make: Make, raw: Redis, redi
     assert min(await times_left(raw, redis_prefix)) > 2 * HOUR * 1_000 + GRACE_MS - SLACK_MS
 
 
+async def test_rewrite_leaves_the_expiry_alone(make: Make, raw: Redis, redis_prefix: str) -> None:
+    backend = make(ttl=2 * HOUR)
+    session = await backend.create_session(SessionMetadata("s"))
+    await session.add_message(Message("system", "be kind"))
+    assert await session.edit_message(1, content="be kinder")  # its keys are empty in between
+    left = await times_left(raw, redis_prefix)
+    assert min(left[:4]) > 2 * HOUR * 1_000 + GRACE_MS - SLACK_MS
+
+
 async def test_keys_never_expire_without_a_ttl(make: Make, raw: Redis, redis_prefix: str) -> None:
     await filled(await make().create_session(SessionMetadata("s")))
     assert await times_left(raw, redis_prefix) == [-1] * 5

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import redis
 
 from langswarm_memory import (
+    ConflictError,
     MemoryConnectionError,
     Message,
     SessionMetadata,
@@ -23,7 +25,7 @@ from langswarm_memory import (
 )
 from langswarm_memory.backends.redis import RedisBackend
 from langswarm_memory.interfaces.records import ConversationSummary
-from langswarm_memory.repository.protocol import MessageQuery, SessionQuery
+from langswarm_memory.repository.protocol import MessageQuery, Rewrite, SessionQuery
 from langswarm_memory.repository.redis import RedisRepository
 from tests.faults.places import texts
 from tests.faults.proxy import proxied
@@ -44,6 +46,18 @@ async def replace_session(repository: RedisRepository) -> None:
     await repository.replace_session(SessionMetadata("s"), expected_revision=1)
 
 
+async def rewrite(repository: RedisRepository) -> None:
+    record = await repository.fetch_session("s")
+    stored = await repository.read_messages("s", MessageQuery())
+    assert record is not None
+    await repository.rewrite("s", Rewrite(edits=record.edits, removed=tuple(stored)), now=AT)
+
+
+async def listen(repository: RedisRepository) -> None:
+    async with repository.signals("s"):
+        pass
+
+
 READS: dict[str, Call] = {
     "ping": lambda r: r.ping(),
     "describe": lambda r: r.describe(),
@@ -52,6 +66,9 @@ READS: dict[str, Call] = {
     "read_messages": lambda r: r.read_messages("s", MessageQuery()),
     "fetch_with_messages": lambda r: r.fetch_with_messages("s", MessageQuery()),
     "list_summaries": lambda r: r.list_summaries("s"),
+    "stale_sessions": lambda r: r.stale_sessions("i", limit=5, after=""),
+    "index_state": lambda r: r.index_state("s", "i"),
+    "signals": listen,
     "stats": lambda r: r.stats(),
     "ttl_stats": lambda r: r.ttl_stats(AT),
 }
@@ -60,6 +77,9 @@ WRITES: dict[str, Call] = {
     "append": lambda r: r.append("s", [Message("user", "m", token_count=1)], now=AT),
     "replace_session": replace_session,
     "delete_messages": lambda r: r.delete_messages("s"),
+    "rewrite": rewrite,
+    "mark_indexed": lambda r: r.mark_indexed("s", "i", last_seq=1, edits=0),
+    "forget_index": lambda r: r.forget_index("i"),
     "put_summary": lambda r: r.put_summary(SUMMARY),
     "delete_sessions": lambda r: r.delete_sessions(["s"]),
 }
@@ -171,6 +191,37 @@ async def test_edit_whose_reply_was_lost_is_made_once(cut: Any) -> None:
     record = await backend.repository.replace_session(SessionMetadata("s", user_id="u"), expected_revision=1)
     assert proxy.lost == 1
     assert record.revision == 2
+
+
+async def test_rewrite_whose_reply_was_lost_is_made_once(cut: Any) -> None:
+    through, proxy = cut
+    backend = through(retries=2)
+    session = await backend.create_session(SessionMetadata("s"))
+    await session.add_messages(texts("m", 3))
+    stored = await session.get_messages()
+    await backend.repository.rewrite("s", Rewrite(edits=0), now=AT)  # so that the server knows the script
+    change = Rewrite(edits=1, removed=(stored[0],), replaced=((stored[1], replace(stored[1], content="new")),))
+    proxy.lose_next_reply()
+    record = await backend.repository.rewrite("s", change, now=AT)
+    assert proxy.lost == 1
+    assert (record.edits, record.message_count) == (2, 2)
+    assert [message.content for message in await session.get_messages()] == ["new", stored[2].content]
+
+
+async def test_rewrite_whose_reply_was_lost_was_made_as_a_whole(cut: Any) -> None:
+    through, proxy = cut
+    backend = through(retries=0)
+    session = await backend.create_session(SessionMetadata("s"))
+    await session.add_messages(texts("m", 3))
+    stored = await session.get_messages()
+    await backend.repository.rewrite("s", Rewrite(edits=0), now=AT)  # so that the server knows the script
+    change = Rewrite(edits=1, removed=(stored[0],), replaced=((stored[1], replace(stored[1], content="new")),))
+    proxy.lose_next_reply()
+    with pytest.raises(StorageUnavailableError):
+        await backend.repository.rewrite("s", change, now=AT)
+    assert [message.content for message in await session.get_messages()] == ["new", stored[2].content]
+    with pytest.raises(ConflictError):  # of another call: what it read is no more
+        await backend.repository.rewrite("s", change, now=AT)
 
 
 async def test_connections_cut_under_load_lose_and_double_nothing(cut: Any) -> None:
@@ -318,7 +369,7 @@ async def test_replica_refuses_writes(redis_to_break: RedisServer, replica: Redi
                 await WRITES[name](backend.repository)
 
 
-@pytest.mark.parametrize("name", ["insert_session", "append", "put_summary"])
+@pytest.mark.parametrize("name", ["insert_session", "append", "put_summary", "rewrite"])
 async def test_full_memory_is_told_and_writes_nothing(redis_to_break: RedisServer, name: str) -> None:
     async with opened(redis_to_break.url) as backend:
         client = backend.get_redis()

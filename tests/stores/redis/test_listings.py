@@ -121,6 +121,6 @@ async def test_sent_again_a_new_session_is_not_its_own_rival(
     key = f"{redis_prefix}session:{{s}}"
     keys = backend.repository._keys("s")
     writer, document, state = await raw.hmget(key, "writer", "document", "state")
-    again = await raw.evalsha(scripts.INSERT.sha, 5, *keys, writer, "-", document, state)
-    other = await raw.evalsha(scripts.INSERT.sha, 5, *keys, "another", "-", document, state)
+    again = await raw.evalsha(scripts.INSERT.sha, 6, *keys, writer, "-", document, state, "")
+    other = await raw.evalsha(scripts.INSERT.sha, 6, *keys, "another", "-", document, state, "")
     assert (again, other) == (1, 0)

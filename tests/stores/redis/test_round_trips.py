@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
 from langswarm_memory import Message, SessionMetadata
 from langswarm_memory.backends.redis import RedisBackend
+from langswarm_memory.repository.protocol import Rewrite
 from tests.faults.places import texts
 from tests.stores.redis.calls import calls
 from tests.stores.redis.conftest import Make
@@ -29,7 +31,7 @@ async def commands_of_append(backend: RedisBackend, raw: Redis, session_id: str,
 async def test_append_is_one_script(backend: RedisBackend, raw: Redis) -> None:
     found = await commands_of_append(backend, raw, "s", 3)
     assert found["evalsha"] == 1
-    assert set(found) == {"evalsha", "hget", "hset", "zadd"}  # the others are the script's own
+    assert set(found) == {"evalsha", "hget", "hset", "zadd", "publish"}  # the others are the script's own
 
 
 async def test_append_to_a_long_session_does_what_it_does_to_a_short_one(make: Make, raw: Redis) -> None:
@@ -75,7 +77,36 @@ async def test_new_session_is_written_and_listed_in_one_transaction(backend: Red
     await backend.create_session(SessionMetadata("first"))
     async with calls(raw) as found:
         await backend.create_session(SessionMetadata("s", user_id="u"))
-    assert found == {"multi": 1, "evalsha": 1, "exists": 1, "unlink": 1, "hset": 1, "zadd": 3, "exec": 1}
+    assert found == {"multi": 1, "evalsha": 1, "exists": 1, "unlink": 1, "hset": 1, "zadd": 4, "exec": 1}
+
+
+async def test_rewrite_is_one_script(backend: RedisBackend, raw: Redis) -> None:
+    session = await backend.create_session(SessionMetadata("s"))
+    await session.add_messages([*texts("m", 9), Message("system", "be kind", message_id="rules")])
+    stored = await session.get_messages()
+    change = Rewrite(edits=0, removed=tuple(stored[:2]), replaced=((stored[2], replace(stored[2], content="x")),))
+    await backend.repository.fetch_session("s")
+    async with calls(raw) as found:
+        await backend.repository.rewrite("s", change, now=backend.clock())
+    of_each = {"zrangebyscore": 3, "zrem": 2 + 2 + 2, "hdel": 2, "zadd": 1}  # messages; system messages with them
+    assert found == {"evalsha": 1, "hmget": 1, "hset": 1, "pttl": 1, "publish": 1, **of_each}
+
+
+async def test_marking_is_one_script(backend: RedisBackend, raw: Redis) -> None:
+    await backend.create_session(SessionMetadata("s"))
+    await backend.repository.mark_indexed("s", "i", last_seq=0, edits=0)
+    async with calls(raw) as found:
+        await backend.repository.mark_indexed("s", "i", last_seq=0, edits=0)
+    assert found == {"evalsha": 1, "exists": 1, "hset": 1}
+
+
+async def test_stale_sessions_are_found_in_two_round_trips_a_page(backend: RedisBackend, raw: Redis) -> None:
+    for number in range(30):
+        session = await backend.create_session(SessionMetadata(f"s{number:02}"))
+        await session.add_message(Message("user", "hello"))
+    async with calls(raw) as found:
+        assert len(await backend.repository.stale_sessions("i", limit=20, after="s")) == 20
+    assert found == {"zrangebylex": 1, "hmget": 20}
 
 
 async def test_summary_is_stored_by_one_script(backend: RedisBackend, raw: Redis) -> None:
@@ -113,7 +144,7 @@ async def test_deleting_many_sessions_is_one_pipeline_of_scripts(backend: RedisB
     await backend.repository.delete_sessions(["none"])
     async with calls(raw) as found:
         assert await backend.repository.delete_sessions(ids) == 30
-    assert found == {"evalsha": 30, "hget": 30, "unlink": 30, "zrem": 2, "hmget": 30}
+    assert found == {"evalsha": 30, "unlink": 30, "zrem": 3, "hmget": 60}
 
 
 async def test_nothing_searches_through_the_keys(backend: RedisBackend, raw: Redis) -> None:

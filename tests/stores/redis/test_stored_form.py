@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from langswarm_memory import CorruptRecordError, Message, MessageRole, SessionMetadata
 from langswarm_memory.backends.redis import RedisBackend
 from langswarm_memory.interfaces.records import ConversationSummary
+from langswarm_memory.repository.protocol import MessageQuery, Rewrite
 from tests.stores.redis.conftest import Make
 
 pytestmark = pytest.mark.store("redis")
@@ -56,6 +58,7 @@ async def test_session_is_listed_in_four_indexes(backend: RedisBackend, raw: Red
     assert await keys(raw, redis_prefix) == [
         "index:agent:g",
         "index:all",
+        "index:ids",
         "index:status:active",
         "index:user:%C3%BC",
         "session:{a%20b}",
@@ -64,6 +67,81 @@ async def test_session_is_listed_in_four_indexes(backend: RedisBackend, raw: Red
         assert await raw.zrange(f"{redis_prefix}index:{index}", 0, -1, withscores=True) == [
             (f"{AT_TEXT} a b".encode(), 0.0)
         ]
+
+
+async def test_session_is_listed_by_id(backend: RedisBackend, raw: Redis, redis_prefix: str) -> None:
+    await backend.create_session(METADATA)
+    assert await raw.zrange(f"{redis_prefix}index:ids", 0, -1, withscores=True) == [(b" a b", 0.0)]
+
+
+async def test_edits_stand_at_the_end_of_the_state(backend: RedisBackend, raw: Redis, redis_prefix: str) -> None:
+    await backend.repository.insert_session(METADATA)
+    await backend.repository.append("a b", [MESSAGE], now=AT)
+    [stored] = await backend.repository.read_messages("a b", MessageQuery())
+    await backend.repository.rewrite("a b", Rewrite(edits=0, removed=(stored,)), now=LATER)
+    session = await raw.hgetall(f"{redis_prefix}session:{{a%20b}}")
+    assert session[b"state"].decode() == f"1 0 0 1 {LATER_TEXT} - {AT_TEXT} active 1"
+    assert sorted(session) == [b"document", b"editor", b"state", b"writer"]
+
+
+async def test_rewrite_changes_every_key_of_the_messages(backend: RedisBackend, raw: Redis, redis_prefix: str) -> None:
+    given = [Message("system", "a", AT, "m1", token_count=1), Message("user", "b", AT, "m2", token_count=1), MESSAGE]
+    await backend.repository.insert_session(METADATA)
+    await backend.repository.append("a b", given, now=AT)
+    first, second, third = await backend.repository.read_messages("a b", MessageQuery())
+    pairs = (first, replace(first, role="user")), (second, replace(second, role="system"))
+    await backend.repository.rewrite("a b", Rewrite(edits=0, removed=(third,), replaced=pairs), now=LATER)
+    base = f"{redis_prefix}session:{{a%20b}}"
+    members = await raw.zrange(f"{base}:messages", 0, -1)
+    assert [b" ".join(member.split(b" ")[:5]).decode() for member in members] == [
+        f"1 user {AT_TEXT} 1 m1",
+        f"2 system {AT_TEXT} 1 m2",
+    ]
+    assert await raw.hgetall(f"{base}:ids") == {b"m1": b"1", b"m2": b"2"}
+    assert await raw.zrange(f"{base}:system", 0, -1) == [b"2"]
+
+
+async def test_what_an_index_has_seen_is_a_field_of_the_session(
+    backend: RedisBackend, raw: Redis, redis_prefix: str
+) -> None:
+    await backend.repository.insert_session(METADATA)
+    await backend.repository.mark_indexed("a b", "a model/ü", last_seq=7, edits=2)
+    assert await raw.hget(f"{redis_prefix}session:{{a%20b}}", "index:a model/ü") == b"7 2"
+
+
+async def test_sessions_of_before_there_were_edits_have_none(
+    backend: RedisBackend, raw: Redis, redis_prefix: str
+) -> None:
+    key = f"{redis_prefix}session:{{a%20b}}"
+    await backend.repository.insert_session(METADATA)
+    await raw.hset(key, "state", f"1 0 0 0 {AT_TEXT} - {AT_TEXT} active")
+    record = await backend.repository.fetch_session("a b")
+    assert record is not None
+    assert record.edits == 0
+    await backend.repository.append("a b", [MESSAGE], now=AT)
+    assert await backend.repository.delete_messages("a b") == 1
+    assert (await raw.hget(key, "state")).endswith(b" active 1")
+
+
+async def test_sessions_of_before_there_was_an_index_by_id_are_found_stale(
+    backend: RedisBackend, raw: Redis, redis_prefix: str
+) -> None:
+    for session_id in ("b", "a"):
+        await backend.repository.insert_session(SessionMetadata(session_id))
+        await backend.repository.append(session_id, [MESSAGE], now=AT)
+    await raw.delete(f"{redis_prefix}index:ids")
+    assert [one.session_id for one in await backend.repository.stale_sessions("i", limit=9)] == ["a", "b"]
+    assert await raw.zrange(f"{redis_prefix}index:ids", 0, -1) == [b" a", b" b"]
+
+
+async def test_index_by_id_loses_sessions_that_redis_removed(
+    backend: RedisBackend, raw: Redis, redis_prefix: str
+) -> None:
+    for session_id in ("b", "a"):
+        await backend.repository.insert_session(SessionMetadata(session_id))
+    await raw.delete(f"{redis_prefix}session:{{a}}")
+    assert await backend.repository.stale_sessions("i", limit=9) == []
+    assert await raw.zrange(f"{redis_prefix}index:ids", 0, -1) == [b" b"]
 
 
 async def test_message_is_a_member_scored_by_its_seq(backend: RedisBackend, raw: Redis, redis_prefix: str) -> None:
@@ -163,7 +241,10 @@ async def test_role_is_known_before_a_message_is_decoded(backend: RedisBackend, 
     assert (await session.get_messages())[0].role is MessageRole.USER
 
 
-@pytest.mark.parametrize(("field", "value"), [("document", b"{torn"), ("state", b"1 2"), ("state", b"a 0 0 0 1 - 1 x")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("document", b"{torn"), ("state", b"1 2"), ("state", b"a 0 0 0 1 - 1 x"), ("state", b"1 0 0 0 1 - 1 x y")],
+)
 async def test_session_that_cannot_be_decoded_is_told(
     backend: RedisBackend, raw: Redis, redis_prefix: str, field: str, value: bytes
 ) -> None:
