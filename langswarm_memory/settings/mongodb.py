@@ -21,6 +21,7 @@ class MongoDBSettings(BackendSettings):
         client: A motor client of the caller's, used instead of `uri` and not closed.
         transactions: Whether an append is a transaction. None: if the server has them (a replica set or a sharded
             cluster). Without, an append that is torn by a crash leaves a gap, and repeating it completes it.
+        text_search: Whether messages are indexed for text search. It is what most of an append's work then is.
         max_pool_size: Connections at most.
         timeout: Seconds to wait for a server, and for its answer.
     """
@@ -30,6 +31,7 @@ class MongoDBSettings(BackendSettings):
     collection_prefix: str = ""
     client: Any = field(default=None, repr=False)
     transactions: bool | None = None
+    text_search: bool = True
     max_pool_size: int = 100
     timeout: float = 10.0
 
@@ -64,5 +66,6 @@ class MongoDBSettings(BackendSettings):
             "collection_prefix must be text of up to 100 characters without $ and NUL",
         )
         require(self.transactions in (None, True, False), "transactions must be True, False or None")
+        require(isinstance(self.text_search, bool), "text_search must be True or False")
         require(is_int(self.max_pool_size, 1), "max_pool_size must be an int from 1")
         require(is_number(self.timeout, 0.001), "timeout must be seconds above 0")

@@ -11,6 +11,7 @@ from ...interfaces.message import Message
 from .. import codec
 from ..documents import instant_text
 from ..protocol import Appended
+from .changes import Change
 from .forms import expiry_text, message_key, message_parts, unpack
 
 REPLAY_FIELDS = {"_id": 0, "message_id": 1, "seq": 1, "document": 1}
@@ -28,7 +29,15 @@ class Batch(NamedTuple):
     """What an append sets in the session."""
 
     @classmethod
-    def of(cls, session_id: str, messages: Sequence[Message], now: datetime, expires_at: datetime | None) -> Batch:
+    def of(
+        cls,
+        session_id: str,
+        messages: Sequence[Message],
+        now: datetime,
+        expires_at: datetime | None,
+        *,
+        searchable: bool,
+    ) -> Batch:
         """Check and encode messages.
 
         Raises:
@@ -37,7 +46,7 @@ class Batch(NamedTuple):
         rows = [codec.encode_message(message) for message in messages]
         at = instant_text(now)
         values = {"updated": at} | ({} if expires_at is None else {"expires": expiry_text(expires_at)})
-        return cls(session_id, tuple(messages), message_parts(rows, messages), at, values)
+        return cls(session_id, tuple(messages), message_parts(rows, messages, searchable=searchable), at, values)
 
     @property
     def open_session(self) -> dict[str, Any]:
@@ -83,3 +92,6 @@ class Writes(Protocol):
 
     async def delete(self, session_id: str, conditions: dict[str, Any]) -> int:
         """Delete the messages that fulfil the conditions, of a session that is there; return how many."""
+
+    async def rewrite(self, change: Change) -> dict[str, Any]:
+        """Delete and replace messages; as ``MemoryRepository.rewrite``, and return the session's document."""

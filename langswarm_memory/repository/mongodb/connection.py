@@ -24,7 +24,16 @@ try:
     from bson.codec_options import CodecOptions
     from bson.errors import BSONError, InvalidDocument
     from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-    from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, ReturnDocument, errors
+    from pymongo import (
+        ASCENDING,
+        DESCENDING,
+        IndexModel,
+        ReadPreference,
+        ReturnDocument,
+        UpdateMany,
+        UpdateOne,
+        errors,
+    )
     from pymongo.uri_parser import parse_uri
 except ModuleNotFoundError as exc:
     raise _Missing("motor", extra="mongodb") from exc
@@ -38,6 +47,8 @@ __all__ = [
     "Refused",
     "ReturnDocument",
     "Target",
+    "UpdateMany",
+    "UpdateOne",
     "errors",
     "is_settled",
     "target",

@@ -13,6 +13,7 @@ from .. import codec
 from ..documents import instant_text, pack_message, pack_metadata, parse_instant, unpack_message, unpack_metadata
 from ..protocol import MessageQuery, SessionQuery, SessionRecord
 from .connection import ASCENDING, DESCENDING, NAME, IndexModel
+from .terms import text_fields
 
 MAX_DOCUMENT = 16 * 1024 * 1024 - 32 * 1024
 """Bytes of a record's own document; what stands beside it (ids, user, agent) stays below 32 kB."""
@@ -23,6 +24,7 @@ NEVER = "never"
 
 UP, DOWN = ASCENDING, DESCENDING
 
+TERMS_INDEX = "by_term"
 INDEXES: dict[str, tuple[IndexModel, ...]] = {
     "sessions": (
         IndexModel([("created", DOWN), ("_id", DOWN)], name="by_created"),
@@ -35,6 +37,7 @@ INDEXES: dict[str, tuple[IndexModel, ...]] = {
     "messages": (
         IndexModel([("session_id", UP), ("seq", UP)], name="by_seq", unique=True),
         IndexModel([("session_id", UP), ("role", UP), ("seq", UP)], name="by_role"),
+        IndexModel([("terms", UP)], name=TERMS_INDEX),
     ),
     "summaries": (IndexModel([("session_id", UP), ("summary_id", UP)], name="by_summary_id", unique=True),),
 }
@@ -72,13 +75,8 @@ def expiry_text(at: datetime | None) -> str:
     return NEVER if at is None else instant_text(at)
 
 
-def session_record(found: dict[str, Any], *, fewer: int = 0, fewer_tokens: int = 0) -> SessionRecord:
+def session_record(found: dict[str, Any]) -> SessionRecord:
     """Return a session as stored.
-
-    Args:
-        found: Its document.
-        fewer: Messages that are counted and not there.
-        fewer_tokens: Their tokens.
 
     Raises:
         CorruptRecordError: Not such a document.
@@ -95,9 +93,10 @@ def session_record(found: dict[str, Any], *, fewer: int = 0, fewer_tokens: int =
         return SessionRecord(
             metadata,
             int(found["revision"]),
-            int(found["message_count"]) - fewer,
-            int(found["token_count"]) - fewer_tokens,
+            int(found["message_count"]),
+            int(found["token_count"]),
             int(found["last_seq"]),
+            int(found.get("edits", 0)),  # a session stored before there were edits has no count of them
         )
     except CorruptRecordError as exc:
         raise CorruptRecordError(NAME, key, exc.original_error) from exc
@@ -105,18 +104,24 @@ def session_record(found: dict[str, Any], *, fewer: int = 0, fewer_tokens: int =
         raise CorruptRecordError(NAME, key, exc) from exc
 
 
-def message_parts(rows: Sequence[codec.MessageColumns], messages: Sequence[Message]) -> list[dict[str, Any]]:
+def message_parts(
+    rows: Sequence[codec.MessageColumns], messages: Sequence[Message], *, searchable: bool
+) -> list[dict[str, Any]]:
     """Return messages as documents, without what the append gives them: session_id, seq and born."""
-    return [
-        {
-            "message_id": row.message_id,
-            "role": row.role,
-            "at": instant_text(row.timestamp),
-            "tokens": row.token_count,
-            "document": fitting(pack_message(message)),
-        }
-        for row, message in zip(rows, messages, strict=True)
-    ]
+    parts = []
+    for row, message in zip(rows, messages, strict=True):
+        document = fitting(pack_message(message))
+        parts.append(
+            {
+                "message_id": row.message_id,
+                "role": row.role,
+                "at": instant_text(row.timestamp),
+                "tokens": row.token_count,
+                "document": document,
+                **(text_fields(message.text, MAX_DOCUMENT - len(document)) if searchable else {}),
+            }
+        )
+    return parts
 
 
 def numbered(parts: Sequence[dict[str, Any]], session: dict[str, Any], first: int) -> list[dict[str, Any]]:
@@ -179,7 +184,7 @@ def listing(query: SessionQuery) -> tuple[dict[str, Any], str | None]:
 
 
 def reading(session_id: str, query: MessageQuery) -> dict[str, Any]:
-    """Return the conditions of a reading, without those on roles."""
+    """Return the conditions of a reading on session and seq."""
     conditions: dict[str, Any] = {"session_id": session_id}
     bounds: dict[str, int] = {}
     if query.after_seq is not None:
@@ -188,8 +193,6 @@ def reading(session_id: str, query: MessageQuery) -> dict[str, Any]:
         bounds["$lt"] = _bounded(query.before_seq)
     if bounds:
         conditions["seq"] = bounds
-    if query.since is not None:
-        conditions["at"] = {"$gte": instant_text(query.since)}
     return conditions
 
 

@@ -21,29 +21,31 @@ from ...settings import MongoDBSettings
 from .. import codec
 from ..documents import instant_text, pack_summary, unpack_summary
 from ..matching import newest_summaries
-from ..protocol import Appended, MessageQuery, SessionQuery, SessionRecord, StoreFeatures, StoreStats
+from ..protocol import Appended, MessageQuery, Rewrite, SessionQuery, SessionRecord, StoreFeatures, StoreStats
 from .batches import Batch, Writes
-from .connection import ASCENDING, DESCENDING, NAME, Connection, ReturnDocument, errors, target
+from .changes import Change
+from .connection import DESCENDING, NAME, ReturnDocument, errors, target
 from .forms import (
     INDEXES,
     MAX_SKIP,
+    TERMS_INDEX,
     deletion,
     fitting,
     listing,
-    reading,
     session_fields,
     session_record,
-    unpack,
 )
+from .indexes import IndexNotes
 from .marks import MarkedWrites
+from .readings import Readings
+from .search import SearchesTexts
 from .transactions import TransactionalWrites
 
-BUDGET_PAGE = 128  # messages per round trip while a token budget is spent
 SHORTEST_LEASE_SECONDS = 60.0
 UPSERT_TRIES = 2  # two may insert one summary at the same time; the one that is refused then replaces
 
 
-class MongoDBRepository(Connection):
+class MongoDBRepository(IndexNotes, SearchesTexts):
     """Sessions in MongoDB.
 
     Args:
@@ -53,9 +55,12 @@ class MongoDBRepository(Connection):
     def __init__(self, settings: MongoDBSettings) -> None:
         super().__init__(target(settings), settings.collection_prefix)
         self._wanted, self._seconds = settings.transactions, settings.timeout
+        self._searchable = settings.text_search
         # Three times what the driver waits: by then an insert has been answered, or will never be.
         self._marks = MarkedWrites(self, max(SHORTEST_LEASE_SECONDS, 3 * settings.timeout))
         self._writes: Writes = self._marks
+        self._rewrites = self._marks.rewrites
+        self._readings = Readings(self, self._rewrites)
         self._transactional = False
         self.features = self._features()
 
@@ -65,10 +70,11 @@ class MongoDBRepository(Connection):
             gapless_seq=self._transactional,
             commit_ordered=self._transactional,
             read_your_writes=self._client is not None and self.reads_own_writes(),
+            text_search=self._searchable,
         )
 
     async def open(self) -> None:
-        """Connect, ask for transactions, and ensure the indexes.
+        """Connect, ask for transactions, ensure the indexes, and make what an earlier version stored searchable.
 
         Raises:
             UnsupportedOperationError: Transactions are demanded, and the server has none.
@@ -84,6 +90,8 @@ class MongoDBRepository(Connection):
             with self.io("open"):
                 there = set(await self.database.list_collection_names())
             await asyncio.gather(*(self._ensure_indexes(name, there) for name in INDEXES))
+            if self._searchable:
+                await self.index_texts()
         except BaseException:
             await self.disconnected()
             raise
@@ -107,6 +115,8 @@ class MongoDBRepository(Connection):
                 )
             # Only what is missing is made: a store whose indexes are there can be opened without the right to make any.
             missing = [index for key, index in known.items() if key not in found]
+            if not self._searchable:
+                missing = [index for index in missing if index.document["name"] != TERMS_INDEX]
             if missing:
                 await collection.create_indexes(missing)
 
@@ -136,7 +146,7 @@ class MongoDBRepository(Connection):
             "born": born,
             **session_fields(metadata),
             **{"revision": 1, "message_count": 0, "token_count": 0, "last_seq": 0},
-            **{"changes": 0, "recounts": 0, "writing": []},
+            **{"edits": 0, "changes": 0, "recounts": 0, "writing": []},
         }
         with self.io("insert_session"):
             try:
@@ -147,7 +157,7 @@ class MongoDBRepository(Connection):
                     raise SessionExistsError(metadata.session_id) from exc
             earlier = {"session_id": metadata.session_id, "born": {"$ne": born}}
             await asyncio.gather(messages.delete_many(earlier), summaries.delete_many(earlier))
-        return SessionRecord(codec.copy_metadata(metadata), 1, 0, 0, 0)
+        return SessionRecord(codec.copy_metadata(metadata), 1, 0, 0, 0, 0)
 
     async def fetch_session(self, session_id: str) -> SessionRecord | None:
         """Return a session, or None."""
@@ -215,11 +225,11 @@ class MongoDBRepository(Connection):
         self, session_id: str, messages: Sequence[Message], *, now: datetime, expires_at: datetime | None = None
     ) -> Appended:
         """Store a batch: one transaction, or two round trips."""
-        return await self._writes.append(Batch.of(session_id, messages, now, expires_at))
+        return await self._writes.append(Batch.of(session_id, messages, now, expires_at, searchable=self._searchable))
 
     async def read_messages(self, session_id: str, query: MessageQuery) -> list[Message]:
         """Return messages, oldest first: one query, and a second one at the same time where roles are kept."""
-        messages = await self._read(session_id, query)
+        messages = await self._readings.messages(session_id, query)
         if not messages:
             await self._require(session_id)
         return messages
@@ -228,64 +238,22 @@ class MongoDBRepository(Connection):
         self, session_id: str, query: MessageQuery
     ) -> tuple[SessionRecord, list[Message]] | None:
         """Return a session and its messages: two queries at the same time, of one instant only if nobody writes."""
-        record, messages = await asyncio.gather(self.fetch_session(session_id), self._read(session_id, query))
+        record, messages = await asyncio.gather(
+            self.fetch_session(session_id), self._readings.messages(session_id, query)
+        )
         return None if record is None else (record, messages)
-
-    async def _read(self, session_id: str, query: MessageQuery) -> list[Message]:
-        base = reading(session_id, query)
-        with self.io("read_messages"):
-            if not query.keep_roles:
-                kept: list[dict[str, Any]] = []
-                others = await self._others(base, query, query.max_tokens)
-            elif query.max_tokens is None:
-                kept, others = await asyncio.gather(self._kept(base, query), self._others(base, query))
-            else:  # those that are kept come off the budget first
-                kept = await self._kept(base, query)
-                left = query.max_tokens - sum(document["tokens"] for document in kept)
-                others = await self._others(base, query, left)
-        found = sorted([*kept, *others], key=lambda document: document["seq"])
-        return [unpack(document) for document in found]
-
-    async def _kept(self, base: dict[str, Any], query: MessageQuery) -> list[dict[str, Any]]:
-        roles = query.keep_roles - query.exclude_roles
-        roles = roles if query.roles is None else roles & query.roles
-        if not roles:
-            return []
-        cursor = self.collections.messages.find({**base, "role": {"$in": sorted(roles)}})
-        return list(await cursor.hint("by_role").to_list(None))
-
-    async def _others(
-        self, base: dict[str, Any], query: MessageQuery, budget: int | None = None
-    ) -> list[dict[str, Any]]:
-        if query.limit == 0 or query.roles == frozenset() or (budget is not None and budget < 0):
-            return []
-        role: dict[str, Any] = {}
-        if query.roles is not None:
-            role["$in"] = sorted(query.roles)
-        if query.exclude_roles or query.keep_roles:
-            role["$nin"] = sorted(query.exclude_roles | query.keep_roles)
-        cursor = self.collections.messages.find({**base, "role": role} if role else base)
-        cursor = cursor.sort("seq", DESCENDING if query.newest_first else ASCENDING).hint("by_seq")
-        if query.limit is not None:
-            cursor = cursor.limit(min(query.limit, MAX_SKIP))
-        if budget is None:
-            return list(await cursor.to_list(None))
-        found = []
-        try:
-            async for document in cursor.batch_size(BUDGET_PAGE):
-                budget -= document["tokens"]
-                if budget < 0:
-                    break
-                found.append(document)
-        finally:
-            await cursor.close()
-        return found
 
     async def delete_messages(
         self, session_id: str, *, through_seq: int | None = None, keep_roles: frozenset[str] = frozenset()
     ) -> int:
         """Delete messages up to a seq, and correct the counters."""
         return await self._writes.delete(session_id, deletion(session_id, through_seq, keep_roles))
+
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        """Delete and replace messages: one transaction, or steps of which one makes the change hold."""
+        return session_record(
+            await self._writes.rewrite(Change.of(session_id, change, now, searchable=self._searchable))
+        )
 
     # --- summaries and state ---------------------------------------------------------------------------------------
 

@@ -28,12 +28,14 @@ class Commands(monitoring.CommandListener):
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.before: dict[str, Callable[[], None]] = {}
+        self.steps: dict[int, Callable[[], None]] = {}
+        """By place among the commands sent, from 0."""
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         self.sent.append({**event.command, "$name": event.command_name})
-        hook = self.before.pop(event.command_name, None)
-        if hook is not None:
-            hook()
+        for hook in (self.before.pop(event.command_name, None), self.steps.pop(len(self.sent) - 1, None)):
+            if hook is not None:
+                hook()
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         pass

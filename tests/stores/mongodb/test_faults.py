@@ -27,7 +27,9 @@ from langswarm_memory.errors import (
 )
 from langswarm_memory.interfaces.records import SessionMetadata
 from langswarm_memory.repository.mongodb.repository import MongoDBRepository
-from langswarm_memory.repository.protocol import MessageQuery, SessionQuery
+from langswarm_memory.repository.protocol import MessageQuery, Rewrite, SessionQuery
+from langswarm_memory.repository.text_search import SearchFilter
+from langswarm_memory.search import parse
 from langswarm_memory.settings import MongoDBSettings
 from langswarm_memory.testing.samples import START, fetch, filled, new_message, new_messages, new_session, new_summary
 from langswarm_memory.testing.samples import read_ids as ids
@@ -36,6 +38,8 @@ from tests.services.mongodb import MongoServer, MongoService
 from tests.stores.mongodb.conftest import Commands, ended, past_the_lease
 
 Call = Callable[[MongoDBRepository], Awaitable[Any]]
+
+CHANGE = Rewrite(edits=0, replaced=((new_message(2).numbered(2), new_message(2, "new")),))
 
 PRIMITIVES: dict[str, Call] = {
     "ping": lambda repository: repository.ping(),
@@ -47,9 +51,15 @@ PRIMITIVES: dict[str, Call] = {
     "append": lambda repository: repository.append("s", new_messages(2, first=3), now=START),
     "read_messages": lambda repository: repository.read_messages("s", MessageQuery()),
     "fetch_with_messages": lambda repository: repository.fetch_with_messages("s", MessageQuery()),
+    "rewrite": lambda repository: repository.rewrite("s", CHANGE, now=START),
     "delete_messages": lambda repository: repository.delete_messages("s", through_seq=1),
     "put_summary": lambda repository: repository.put_summary(new_summary("a")),
     "list_summaries": lambda repository: repository.list_summaries("s"),
+    "search_text": lambda repository: repository.search_text(parse("text"), SearchFilter(), limit=5),
+    "mark_indexed": lambda repository: repository.mark_indexed("s", "i", last_seq=1, edits=0),
+    "index_state": lambda repository: repository.index_state("s", "i"),
+    "stale_sessions": lambda repository: repository.stale_sessions("i", limit=5),
+    "forget_index": lambda repository: repository.forget_index("i"),
     "stats": lambda repository: repository.stats(),
 }
 
@@ -145,7 +155,7 @@ async def outcome(call: Awaitable[Any]) -> LangSwarmMemoryError | None:
     return None
 
 
-ANSWERED_AS_DONE = {"insert_session": SessionExistsError, "replace_session": ConflictError}
+ANSWERED_AS_DONE = {"insert_session": SessionExistsError, "replace_session": ConflictError, "rewrite": ConflictError}
 """What a call says that is repeated after it was carried out, by the caller or by the driver."""
 
 
@@ -240,7 +250,7 @@ async def test_record_larger_than_a_document_is_refused_before_it_is_counted(rep
     await filled(repository, [new_message(1)])
     with pytest.raises(InvalidInputError, match="16 MB"):
         await repository.append("s", [new_message(2), new_message(3, "x" * 17_000_000)], now=START)
-    assert (await fetch(repository))[2:] == (1, 1, 1)
+    assert (await fetch(repository))[2:] == (1, 1, 1, 0)
 
 
 async def test_message_of_fifteen_megabytes_is_stored(repository: MongoDBRepository) -> None:

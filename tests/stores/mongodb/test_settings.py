@@ -46,6 +46,7 @@ async def driver_options(**options: Any) -> Any:
         {"collection_prefix": "a$"},
         {"collection_prefix": "system."},
         {"transactions": "yes"},
+        {"text_search": "auto"},
         {"max_pool_size": 0},
         {"timeout": 0},
         {"client": "a client"},

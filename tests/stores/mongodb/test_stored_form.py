@@ -33,6 +33,7 @@ async def test_session_is_a_document_of_filters_counters_and_metadata(
         "message_count": 0,
         "token_count": 0,
         "last_seq": 0,
+        "edits": 0,
         "changes": 0,
         "recounts": 0,
         "writing": [],
@@ -60,6 +61,8 @@ async def test_message_is_a_document_of_its_own(repository: MongoDBRepository, r
         "role": "critic",
         "at": "066238086616123456",
         "tokens": 7,
+        "terms": ["é"],
+        "length": 1,
     }
     assert (
         document
@@ -93,6 +96,7 @@ async def test_indexes_have_fixed_names_and_keys(repository: MongoDBRepository, 
         "sessions.by_update": ["updated"],
         "messages.by_seq": ["session_id", "seq", True],
         "messages.by_role": ["session_id", "role", "seq"],
+        "messages.by_term": ["terms"],
         "summaries.by_summary_id": ["session_id", "summary_id", True],
     }
 

@@ -275,5 +275,5 @@ async def test_writer_slower_than_the_lease_counts_again(
             client.get_default_database().sessions.update_one({}, {"$set": {"writing": []}, "$inc": change})
 
     commands.before["insert"] = take_out
-    await MarkedWrites(watched, lease_seconds=0).append(Batch.of("s", new_messages(2), START, None))
+    await MarkedWrites(watched, lease_seconds=0).append(Batch.of("s", new_messages(2), START, None, searchable=True))
     assert await counted(watched) == (2, 2)

@@ -106,7 +106,7 @@ async def test_stores_opened_at_the_same_time_make_their_indexes_once(
         await asyncio.gather(*(backend.connect() for backend in backends))
         found = await backends[0].get_db().messages.index_information()
         await asyncio.gather(*(backend.disconnect() for backend in backends))
-        assert sorted(found) == ["_id_", "by_role", "by_seq"]
+        assert sorted(found) == ["_id_", "by_role", "by_seq", "by_term"]
 
 
 async def test_store_that_moves_to_a_server_with_transactions_goes_on_counting_right(
