@@ -59,6 +59,13 @@ class ElasticsearchBackend(BaseMemoryBackend):
         """Return the full name of an index: ``"sessions"``, ``"messages"`` or ``"summaries"``."""
         return self.repository.calls.index(name)
 
+    async def reindex_messages(self) -> int:
+        """Make messages searchable that were stored by a version without a search, and return how many they were.
+
+        To be called once after such an update; it may be interrupted and repeated.
+        """
+        return await self.perform(self.repository.reindex_messages)
+
 
 def _arguments(settings: ElasticsearchSettings) -> dict[str, Any]:
     arguments: dict[str, Any] = {

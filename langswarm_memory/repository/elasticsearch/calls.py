@@ -93,7 +93,13 @@ class Calls(Translating):
     # --- documents ---------------------------------------------------------------------------------------------
 
     async def get(
-        self, operation: str, name: str, ids: Sequence[str], *, routing: str | None = None, without: str | None = None
+        self,
+        operation: str,
+        name: str,
+        ids: Sequence[str],
+        *,
+        routing: str | None = None,
+        without: Sequence[str] | None = None,
     ) -> list[Json]:
         """Return documents by id as they are now, refreshed or not, those that exist, each as a hit."""
         found: list[Json] = []
@@ -268,4 +274,4 @@ def _requests(actions: Sequence[tuple[Json, Json | None]]) -> list[tuple[bool, l
 
 
 def _length(document: Json) -> int:
-    return 300 + len(document.get("document") or "") + len(document.get("content") or "")
+    return 300 + sum(len(document.get(name) or "") for name in ("document", "content", "stems"))

@@ -1,27 +1,51 @@
 """Reading messages: what a search finds, and what is pending beside it.
 
 The session's document is read first. Every message up to its ``last_seq`` is then either pending in it or found by
-searches, so the two together are the session as it was at that moment, whatever is written meanwhile.
+searches, so the two together are the session as it was at that moment, whatever is appended meanwhile. Where messages
+are deleted or replaced meanwhile, searches find the fence of that change (``sessions.fence``), and all is read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from ...errors import CorruptRecordError
 from ...interfaces.message import Message
 from ..protocol import MessageQuery
 from .calls import Calls
-from .records import STORE, Json, StoredSession, microseconds, read_message
+from .records import STORE, Changes, Json, StoredSession, microseconds, read_message
+from .sessions import Patience
 
 PAGE = 2_000  # messages in one answer; index.max_result_window is 10,000
 BUDGET_PAGE = 128  # messages in one answer while a token budget is spent
-HIT_FIELDS = ["seq", "role", "tokens", "at", "message_id", "document"]
+HIT_FIELDS = ["seq", "role", "tokens", "at", "message_id", "document", "edit"]
 
 
-async def read_window(calls: Calls, stored: StoredSession, query: MessageQuery) -> list[Message]:
-    """Return the messages that a query asks for, oldest first."""
+class Moved(Exception):  # not an error: it ends an attempt
+    """Messages were deleted or replaced since the session's document was read."""
+
+
+async def read_session(
+    calls: Calls, query: MessageQuery, read: Callable[[], Awaitable[StoredSession | None]], patience: Patience
+) -> tuple[StoredSession, list[Message]] | None:
+    """Return a session and the messages that a query asks for, of one moment.
+
+    Args:
+        calls: The client.
+        query: Which messages.
+        read: Reads the session's document; None: no such session.
+        patience: Paces the attempts; one is enough, but for sessions whose messages are changed at the same time.
+    """
+    while (stored := await read()) is not None:
+        try:
+            return stored, await _read_window(calls, stored, query)
+        except Moved:
+            await patience.pause()
+    return None
+
+
+async def _read_window(calls: Calls, stored: StoredSession, query: MessageQuery) -> list[Message]:
     window = _Window(stored, query)
     if window.is_empty:
         return []
@@ -51,12 +75,14 @@ def in_session(key: str, *conditions: Json) -> list[Json]:
 
 class _Window:
     def __init__(self, stored: StoredSession, query: MessageQuery) -> None:
-        self._key, self._query = stored.key, query
+        self._key, self._edits, self._query = stored.key, stored.edits, query
         low = 0 if query.after_seq is None else query.after_seq
         high = stored.number("last_seq") if query.before_seq is None else query.before_seq - 1
         self._low, self._high = low, min(high, stored.number("last_seq"))  # above it is what came later
         self._since = None if query.since is None else microseconds(query.since)
-        self._pending = [entry for entry in stored.pending if self._holds(entry)]
+        changes = stored.changes or Changes({}, {})
+        self._hidden = changes.gone.keys() | changes.instead.keys()
+        self._pending = [entry for entry in (*stored.pending, *changes.instead.values()) if self._holds(entry)]
         # Roles of which all messages come; None: every role that is not excluded.
         self._kept_roles = query.keep_roles - query.exclude_roles
         if query.roles is not None:
@@ -86,7 +112,7 @@ class _Window:
     def _search_kept(self, after: int) -> Json:
         roles = {"terms": {"role": sorted(self._kept_roles)}}
         filters = [*self._filters(gt=max(after, self._low)), roles]
-        return _search({"filter": filters}, ascending=True, size=PAGE)
+        return self._search({"filter": filters}, ascending=True, size=PAGE)
 
     def _search_others(self, bound: int | None) -> Json:
         query = self._query
@@ -98,7 +124,33 @@ class _Window:
         excluded = query.exclude_roles | query.keep_roles
         if excluded:
             conditions["must_not"] = [{"terms": {"role": sorted(excluded)}}]
-        return _search(conditions, ascending=ascending, size=self._page_size)
+        return self._search(conditions, ascending=ascending, size=self._page_size)
+
+    def _search(self, conditions: Json, *, ascending: bool, size: int) -> Json:
+        """Return a search for messages, and for the fence, which comes before all of them."""
+        return {
+            "query": {"bool": {"should": [{"ids": {"values": [self._key]}}, {"bool": conditions}]}},
+            "sort": [{"seq": "asc" if ascending else "desc"}],
+            "size": size + 1,
+            "_source": HIT_FIELDS,
+            "track_total_hits": False,
+        }
+
+    async def _ask(self, calls: Calls, searches: list[Json]) -> list[list[Json]]:
+        """Return what searches find: each at most as much as it may.
+
+        Raises:
+            Moved: What they find is of a later moment.
+        """
+        found = []
+        answers = await calls.searches("read_messages", "messages", self._key, searches)
+        for search, answer in zip(searches, answers, strict=True):
+            hits = answer["hits"]["hits"]
+            fences = [hits.pop(0)] if hits and hits[0]["_id"] == self._key else []
+            if any(each["_source"]["edit"] > self._edits for each in fences):
+                raise Moved
+            found.append(entries(hits[: search["size"] - 1]))
+        return found
 
     @property
     def _page_size(self) -> int:
@@ -112,16 +164,13 @@ class _Window:
             searches.append(self._search_kept(self._low))
         if not searches:
             return [], []
-        answers = await calls.searches("read_messages", "messages", self._key, searches)
-        hits = [_entries(answer) for answer in answers]
+        hits = await self._ask(calls, searches)
         page = hits.pop() if self._kept_roles else []
         kept = {entry["seq"]: entry for entry in page}
         while len(page) == PAGE:
-            (answer,) = await calls.searches(
-                "read_messages", "messages", self._key, [self._search_kept(page[-1]["seq"])]
-            )
-            page = _entries(answer)
+            (page,) = await self._ask(calls, [self._search_kept(page[-1]["seq"])])
             kept |= {entry["seq"]: entry for entry in page}
+        kept = {seq: entry for seq, entry in kept.items() if seq not in self._hidden}
         kept |= {entry["seq"]: entry for entry in self._pending if entry["role"] in self._kept_roles}
         return list(kept.values()), hits[0] if hits else []
 
@@ -135,7 +184,7 @@ class _Window:
         pending = [entry for entry in self._pending if entry["role"] not in query.keep_roles]
         found: dict[int, Json] = {}
         while True:
-            found |= {entry["seq"]: entry for entry in page}
+            found |= {entry["seq"]: entry for entry in page if entry["seq"] not in self._hidden}
             more = len(page) == self._page_size
             bound = page[-1]["seq"] if more else None
             # A pending message beyond the page has its place behind messages that were not read yet.
@@ -150,26 +199,20 @@ class _Window:
             fitting = _within(ordered, budget) if newest else ordered
             if not more or len(fitting) < len(ordered) or len(ordered) == query.limit:
                 return fitting if newest else _within(ordered[::-1], budget)
-            (answer,) = await calls.searches("read_messages", "messages", self._key, [self._search_others(bound)])
-            page = _entries(answer)
+            (page,) = await self._ask(calls, [self._search_others(bound)])
 
 
-def _search(conditions: Json, *, ascending: bool, size: int) -> Json:
-    return {
-        "query": {"bool": conditions},
-        "sort": [{"seq": "asc" if ascending else "desc"}],
-        "size": size,
-        "_source": HIT_FIELDS,
-        "track_total_hits": False,
-    }
+def entries(hits: list[Json]) -> list[Json]:
+    """Return the messages' documents that were found.
 
-
-def _entries(answer: Json) -> list[Json]:
-    entries = [hit["_source"] for hit in answer["hits"]["hits"]]
-    for entry, hit in zip(entries, answer["hits"]["hits"], strict=True):
+    Raises:
+        CorruptRecordError: One is none.
+    """
+    found = [hit["_source"] for hit in hits]
+    for entry, hit in zip(found, hits, strict=True):
         if type(entry.get("tokens")) is not int or type(entry.get("seq")) is not int:
             raise CorruptRecordError(STORE, f"message {hit['_id']}")
-    return entries
+    return found
 
 
 def _within(entries: list[Json], budget: int | None) -> list[Json]:

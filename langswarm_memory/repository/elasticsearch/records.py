@@ -1,7 +1,8 @@
 """From domain objects to the documents of the three indexes, and back.
 
-A session's document decides what is stored: its ``last_seq`` and counters, and under ``pending`` those messages that a
-search may not find yet. Whoever writes it does so on condition that nobody else has since it was read.
+A session's document decides what is stored: its ``last_seq`` and counters, under ``pending`` those messages that a
+search may not find yet, and under ``rewrite`` those that it may find but that are no more, or have others in their
+place. Whoever writes it does so on condition that nobody else has since it was read.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from base64 import b64decode, b64encode
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from ...errors import CorruptRecordError
+from ...errors import CorruptRecordError, SessionExpiredError
 from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary, SessionMetadata
+from ...search.words import stem, tokenize
 from .. import codec
 from ..documents import (
     instant_text,
@@ -44,6 +46,19 @@ def document_id(session_key: str, own_id: str) -> str:
     return blake2b(f"{session_key}\0{own_id}".encode(), digest_size=KEY_BYTES).hexdigest()
 
 
+class Changes(NamedTuple):
+    """Messages that were deleted and replaced, which the index of messages may not know yet."""
+
+    gone: dict[int, str]
+    """Deleted ones: seq → message_id."""
+    instead: dict[int, Json]
+    """Replaced ones: seq → what is in their place, in the form of ``pending``."""
+
+    def source(self) -> Json:
+        """Return the form in which a session's document keeps them."""
+        return {"gone": [[seq, name] for seq, name in self.gone.items()], "instead": list(self.instead.values())}
+
+
 class StoredSession(NamedTuple):
     """A session's document, and the version of it that was read."""
 
@@ -67,25 +82,37 @@ class StoredSession(NamedTuple):
         return str(self._field("session_key"))
 
     def number(self, name: str) -> int:
-        """Return revision, message_count, token_count or last_seq."""
+        """Return revision, message_count, token_count, last_seq or edits."""
         value = self._field(name)
         if type(value) is not int:
             raise CorruptRecordError(STORE, f"session, field {name}")
         return value
 
     @property
+    def edits(self) -> int:
+        """How often stored messages were changed; documents of the first version of the mappings do not say."""
+        return self.number("edits") if "edits" in self.source else 0
+
+    @property
     def pending(self) -> list[Json]:
         """Messages of which it is not known that a search finds them; ascending by seq."""
-        entries = self.source.get("pending") or []
+        return _entries(self.source.get("pending"), "pending")
+
+    @property
+    def changes(self) -> Changes | None:
+        """Messages that were deleted and replaced, while it is not known that searches know of it."""
+        kept = self.source.get("rewrite")
+        if kept is None:
+            return None
         try:
-            sound = all(
-                type(e["seq"]) is type(e["tokens"]) is type(e["at"]) is int and e["message_id"] for e in entries
-            )
+            gone = {seq: name for seq, name in kept["gone"] if type(seq) is int and type(name) is str}
+            sound = len(gone) == len(kept["gone"])
+            instead = _entries(kept["instead"], "rewrite")
         except UNREADABLE as exc:
-            raise CorruptRecordError(STORE, "session, field pending", exc) from exc
+            raise CorruptRecordError(STORE, "session, field rewrite", exc) from exc
         if not sound:
-            raise CorruptRecordError(STORE, "session, field pending")
-        return list(entries)
+            raise CorruptRecordError(STORE, "session, field rewrite")
+        return Changes(gone, {entry["seq"]: entry for entry in instead})
 
     def _field(self, name: str) -> Any:
         try:
@@ -110,8 +137,18 @@ class StoredSession(NamedTuple):
             )
         except (*UNREADABLE, OverflowError) as exc:
             raise CorruptRecordError(STORE, "session", exc) from exc
-        counters = (self.number(name) for name in ("revision", "message_count", "token_count", "last_seq"))
-        return SessionRecord(metadata, *counters)
+        count, tokens = self.number("message_count"), self.number("token_count")
+        return SessionRecord(metadata, self.number("revision"), count, tokens, self.number("last_seq"), self.edits)
+
+    def check_expiry(self, now: Any) -> None:
+        """Refuse a session that has expired.
+
+        Raises:
+            SessionExpiredError: It has.
+        """
+        expires = self.source.get("expires")
+        if expires is not None and expires <= microseconds(now):
+            raise SessionExpiredError(self.session_id)
 
     def matches(self, condition: Json) -> Json:
         """Return a bulk action's header made conditional on this version."""
@@ -123,7 +160,7 @@ def session_source(metadata: SessionMetadata, counters: Json) -> Json:
 
     Args:
         metadata: As given.
-        counters: What is not in it: session_key, revision, message_count, token_count, last_seq, pending.
+        counters: What is not in it, by the names in COUNTERS.
     """
     expires = metadata.expires_at
     return {
@@ -154,7 +191,8 @@ def instants(updated: Any, expires: Any) -> Json:
     }
 
 
-COUNTERS = ("session_key", "revision", "message_count", "token_count", "last_seq", "pending")
+NUMBERS = ("revision", "message_count", "token_count", "last_seq", "edits")
+COUNTERS = ("session_key", *NUMBERS, "editor", "pending", "rewrite", "indexed", "indexes", "fresh")
 """The fields of a session's document that do not come from its metadata."""
 
 
@@ -174,8 +212,34 @@ def message_source(row: codec.MessageColumns, message: Message, batch: str) -> J
         "timestamp": _iso(row.timestamp),
         "tokens": row.token_count,
         "content": row.content,
+        "metadata": labels(message),
         "document": _text(pack_message(message)),
     }
+
+
+def labels(message: Message) -> list[str]:
+    """Return the keywords by which a message is found by its metadata."""
+    return [label(key, value) for key, value in message.metadata.items() if isinstance(value, str | int | float)]
+
+
+def label(key: str, value: str | float | bool) -> str:
+    """Return a key and a value of a message's metadata as one keyword: ``1`` and ``1.0`` have the same, ``"1"`` not."""
+    if isinstance(value, bool):
+        text = f"b:{str(value).lower()}"
+    elif isinstance(value, str):
+        text = f"s:{value}"
+    else:
+        text = f"n:{int(value) if isinstance(value, float) and value.is_integer() else value}"
+    return clean(f"{key}={text}")[:MAX_TAG]
+
+
+SEARCHED = 100_000  # characters of a message, whose stems take a tenth of a second
+
+
+def message_document(key: str, session_id: str, entry: Json) -> Json:
+    """Return a message's document: what ``pending`` keeps, and what searches by words look at."""
+    words = map(stem, tokenize((entry.get("content") or "")[:SEARCHED]))
+    return {"session_id": session_id, "session_key": key, **entry, "stems": " ".join(words)}
 
 
 def read_message(source: Json) -> Message:
@@ -213,6 +277,17 @@ def read_summary(source: Json) -> ConversationSummary:
         return unpack_summary(STORE, b64decode(source["document"]))
     except UNREADABLE as exc:
         raise CorruptRecordError(STORE, "summary", exc) from exc
+
+
+def _entries(kept: Any, name: str) -> list[Json]:
+    entries = kept or []
+    try:
+        sound = all(type(e["seq"]) is type(e["tokens"]) is type(e["at"]) is int and e["message_id"] for e in entries)
+    except UNREADABLE as exc:
+        raise CorruptRecordError(STORE, f"session, field {name}", exc) from exc
+    if not sound:
+        raise CorruptRecordError(STORE, f"session, field {name}")
+    return list(entries)
 
 
 def _text(document: bytes) -> str:

@@ -19,15 +19,19 @@ from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary, SessionMetadata
 from .. import codec
 from ..matching import newest_summaries
-from ..protocol import Appended, MessageQuery, SessionQuery, SessionRecord, StoreFeatures, StoreStats
-from . import deletions, schema
+from ..optional import IndexState
+from ..protocol import Appended, MessageQuery, Rewrite, SessionQuery, SessionRecord, StoreFeatures, StoreStats
+from ..text_search import SearchCursor, SearchFilter, SearchHit, TextQuery
+from . import deletions, rewrites, schema, search, tracking
 from .calls import AsyncElasticsearch, Calls
-from .reads import PAGE, in_session, pages, read_window
+from .conditions import listed
+from .reads import PAGE, in_session, pages, read_session
 from .records import Json, StoredSession, document_id, microseconds, read_summary, summary_source
 from .writes import Writes
 
 STATUSES = 100  # distinct statuses counted; there are five
 FIRST_RESULTS = 10_000  # index.max_result_window: beyond it pages are asked for by their last row
+UNLISTED = ["pending", "rewrite"]  # what only readers and writers of messages need
 ORDER: list[Json] = [{"created": "desc"}, {"session_id": "desc"}]
 
 
@@ -44,7 +48,7 @@ class ElasticsearchRepository:
     """
 
     name = Calls.name
-    features = StoreFeatures()
+    features = StoreFeatures(text_search=True)
 
     def __init__(
         self,
@@ -109,7 +113,7 @@ class ElasticsearchRepository:
 
     async def fetch_session(self, session_id: str) -> SessionRecord | None:
         """Return a session, or None."""
-        found = await self.calls.get("fetch_session", "sessions", [session_id], without="pending")
+        found = await self.calls.get("fetch_session", "sessions", [session_id], without=UNLISTED)
         return StoredSession.of_hit(found[0]).record() if found else None
 
     async def replace_session(self, metadata: SessionMetadata, *, expected_revision: int) -> SessionRecord:
@@ -121,7 +125,7 @@ class ElasticsearchRepository:
         if query.limit == 0:
             return []
         await self.calls.make_searchable("list_sessions", "sessions")
-        conditions = _conditions(query)
+        conditions = listed(query)
         after: dict[str, Any] = {}
         if query.after is not None:
             after["search_after"] = [microseconds(query.after[0]), query.after[1]]
@@ -135,7 +139,7 @@ class ElasticsearchRepository:
         found: list[SessionRecord] = []
         while len(found) < query.limit:
             size = min(query.limit - len(found), PAGE)
-            hits = await self._sessions(conditions, after, size, source_excludes="pending")
+            hits = await self._sessions(conditions, after, size, source_excludes=UNLISTED)
             found += [StoredSession.of_hit(hit).record() for hit in hits]
             if len(hits) < size:
                 break
@@ -170,25 +174,47 @@ class ElasticsearchRepository:
 
     async def read_messages(self, session_id: str, query: MessageQuery) -> list[Message]:
         """Return messages, oldest first: the session's document, then one request of up to two searches."""
-        return await read_window(self.calls, await self._writes.read("read_messages", session_id), query)
+        found = await read_session(
+            self.calls,
+            query,
+            lambda: self._writes.read("read_messages", session_id),
+            self._writes.patience("read_messages"),
+        )
+        return [] if found is None else found[1]
 
     async def fetch_with_messages(
         self, session_id: str, query: MessageQuery
     ) -> tuple[SessionRecord, list[Message]] | None:
         """Return a session and its messages of one moment, at the cost of ``read_messages``."""
-        found = await self.calls.get("fetch_with_messages", "sessions", [session_id])
-        if not found:
-            return None
-        stored = StoredSession.of_hit(found[0])
-        return stored.record(), await read_window(self.calls, stored, query)
+        found = await read_session(
+            self.calls,
+            query,
+            lambda: self._writes.find("fetch_with_messages", session_id),
+            self._writes.patience("fetch_with_messages"),
+        )
+        return None if found is None else (found[0].record(), found[1])
 
     async def delete_messages(
         self, session_id: str, *, through_seq: int | None = None, keep_roles: frozenset[str] = frozenset()
     ) -> int:
         """Delete messages up to a seq."""
-        return await deletions.delete_messages(
+        return await rewrites.delete_messages(
             self.calls, self._writes, session_id, through_seq=through_seq, keep_roles=keep_roles
         )
+
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        """Delete and replace messages, all or nothing."""
+        return (await rewrites.rewrite(self._writes, session_id, change, now=now)).record()
+
+    async def search_text(
+        self, query: TextQuery, where: SearchFilter, *, limit: int, after: SearchCursor | None = None
+    ) -> list[SearchHit]:
+        """Return the best hits; the index of messages is refreshed before."""
+        return await search.search_text(self.calls, query, where, limit=limit, after=after)
+
+    async def reindex_messages(self) -> int:
+        """Make messages searchable that were stored by a version without a search; return how many. Repeatable."""
+        return await search.reindex(self.calls)
 
     # --- summaries and state -----------------------------------------------------------------------------------
 
@@ -222,6 +248,23 @@ class ElasticsearchRepository:
                 break
         return newest_summaries(found, limit)
 
+    async def stale_sessions(self, index: str, *, limit: int, after: str | None = None) -> list[IndexState]:
+        """Return a page of sessions that an index has not seen as they are."""
+        return await tracking.stale_sessions(self.calls, index, limit=limit, after=after)
+
+    async def index_state(self, session_id: str, index: str) -> IndexState | None:
+        """Return how far an index has come with a session."""
+        found = await self._writes.find("index_state", session_id)
+        return None if found is None else tracking.index_state(found, index)
+
+    async def mark_indexed(self, session_id: str, index: str, *, last_seq: int, edits: int) -> None:
+        """Note what an index has seen of a session."""
+        await tracking.mark_indexed(self._writes, session_id, index, last_seq=last_seq, edits=edits)
+
+    async def forget_index(self, index: str) -> None:
+        """Drop what is noted of an index."""
+        await tracking.forget_index(self.calls, self._writes, index)
+
     async def stats(self) -> StoreStats:
         """Add up the sessions' counters, and ask for the size of the indexes, copies included."""
         await self.calls.make_searchable("stats", "sessions")
@@ -245,27 +288,6 @@ class ElasticsearchRepository:
             size_bytes=int(sizes["_all"]["total"]["store"]["size_in_bytes"]),
             sessions_by_status={bucket["key"]: int(bucket["doc_count"]) for bucket in found["statuses"]["buckets"]},
         )
-
-
-def _conditions(query: SessionQuery) -> Json:
-    """Return ``matching.session_matches`` as a query."""
-    filters: list[Json] = []
-    must_not: list[Json] = []
-    for name in ("user_id", "agent_id", "status"):
-        value = getattr(query, name)
-        if value is not None:
-            filters.append({"term": {name: value}})
-    if query.live_at is not None:
-        must_not += _expired(query.live_at)
-    if query.expired_at is not None:
-        filters.append({"bool": {"should": _expired(query.expired_at), "minimum_should_match": 1}})
-    if query.updated_before is not None:
-        filters.append({"range": {"updated": {"lt": microseconds(query.updated_before)}}})
-    return {"filter": filters, "must_not": must_not}
-
-
-def _expired(at: datetime) -> list[Json]:
-    return [{"term": {"status": "expired"}}, {"range": {"expires": {"lte": microseconds(at)}}}]
 
 
 def _without_credentials(url: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import SchemaVersionError
 from .calls import Calls
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the mappings below. Raise it with every change; a change may only add fields."""
 
 TEMPLATE_PRIORITY = 200  # above the built-in templates' 100
@@ -19,6 +19,7 @@ _KEYWORD = {"type": "keyword"}
 _LONG = {"type": "long"}
 _DATE = {"type": "date"}
 _KEPT = {"type": "binary"}  # base64 in the source, neither indexed nor kept in columns
+_UNSEEN = {"type": "object", "enabled": False}
 _OWNED = {"session_id": _KEYWORD, "session_key": _KEYWORD}
 
 # Instants are there twice: as `long`, in microseconds since the year 1, which is what this package sorts and filters
@@ -42,7 +43,13 @@ FIELDS: dict[str, dict[str, Any]] = {
         "token_count": _LONG,
         "last_seq": _LONG,
         "document": _KEPT,
-        "pending": {"type": "object", "enabled": False},
+        "pending": _UNSEEN,
+        "edits": _LONG,
+        "editor": _KEYWORD,
+        "rewrite": _UNSEEN,
+        "indexed": _UNSEEN,
+        "indexes": _KEYWORD,
+        "fresh": _KEYWORD,
     },
     "messages": {
         **_OWNED,
@@ -54,6 +61,9 @@ FIELDS: dict[str, dict[str, Any]] = {
         "timestamp": _DATE,
         "tokens": _LONG,
         "content": {"type": "text"},
+        "stems": {"type": "text", "analyzer": "whitespace"},
+        "metadata": _KEYWORD,
+        "edit": _LONG,
         "document": _KEPT,
     },
     "summaries": {
@@ -69,7 +79,9 @@ FIELDS: dict[str, dict[str, Any]] = {
 
 def mappings(name: str) -> dict[str, Any]:
     """Return the mappings of an index."""
-    routed = {} if name == "sessions" else {"_routing": {"required": True}}
+    routed: dict[str, Any] = {} if name == "sessions" else {"_routing": {"required": True}}
+    if name == "messages":
+        routed["_source"] = {"excludes": ["stems"]}  # made of the text again whenever a document is written
     # Strict: a field that a newer version adds must not get whatever type its first value suggests.
     return {"dynamic": "strict", "_meta": {"schema": SCHEMA_VERSION}, **routed, "properties": FIELDS[name]}
 

@@ -12,8 +12,11 @@ from langswarm_memory.backends.elasticsearch import ElasticsearchBackend
 from langswarm_memory.repository.protocol import MemoryRepository
 from langswarm_memory.testing.concurrency import ConcurrencyRules
 from langswarm_memory.testing.deletions import DeletionRules
+from langswarm_memory.testing.indexes import IndexRules
 from langswarm_memory.testing.lifecycle import LifecycleRules
 from langswarm_memory.testing.listings import ListingRules
+from langswarm_memory.testing.rewrites import RewriteRules
+from langswarm_memory.testing.search import SearchRules
 from tests.conformance.store_elasticsearch import empty
 from tests.services.elasticsearch import ElasticsearchService
 
@@ -27,7 +30,9 @@ def shards(elasticsearch_server: ElasticsearchService) -> Iterator[str]:
         yield prefix
 
 
-class TestThreeShardsRefreshedByEachAppend(LifecycleRules, ListingRules, ConcurrencyRules, DeletionRules):
+class TestThreeShardsRefreshedByEachAppend(
+    LifecycleRules, ListingRules, ConcurrencyRules, DeletionRules, RewriteRules, IndexRules, SearchRules
+):
     @pytest.fixture
     async def repository(
         self, elasticsearch_server: ElasticsearchService, shards: str

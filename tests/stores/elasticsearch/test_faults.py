@@ -22,7 +22,9 @@ from langswarm_memory.backends.elasticsearch import ElasticsearchBackend
 from langswarm_memory.errors import InvalidInputError, MemoryBackendError
 from langswarm_memory.repository.elasticsearch import ElasticsearchRepository
 from langswarm_memory.repository.elasticsearch.calls import BulkError, Calls
-from langswarm_memory.repository.protocol import MessageQuery, SessionQuery
+from langswarm_memory.repository.protocol import MessageQuery, Rewrite, SessionQuery
+from langswarm_memory.repository.text_search import SearchFilter
+from langswarm_memory.search import parse
 from langswarm_memory.testing.samples import START, fetch, new_message, new_messages, new_session, new_summary, read
 from tests.faults.proxy import proxied
 from tests.services.elasticsearch import USER, ElasticsearchServer, ElasticsearchService
@@ -42,6 +44,13 @@ PRIMITIVES: dict[str, Primitive] = {
     "append": lambda store: store.append("s", [new_message(9)], now=START),
     "read_messages": lambda store: store.read_messages("s", MessageQuery()),
     "fetch_with_messages": lambda store: store.fetch_with_messages("s", MessageQuery()),
+    "rewrite": lambda store: store.rewrite("s", Rewrite(edits=0), now=START),
+    "search_text": lambda store: store.search_text(parse("text"), SearchFilter(user_id="u"), limit=5),
+    "stale_sessions": lambda store: store.stale_sessions("i", limit=5),
+    "index_state": lambda store: store.index_state("s", "i"),
+    "mark_indexed": lambda store: store.mark_indexed("s", "i", last_seq=1, edits=0),
+    "forget_index": lambda store: store.forget_index("i"),
+    "reindex_messages": lambda store: store.reindex_messages(),
     "delete_messages": lambda store: store.delete_messages("s"),
     "put_summary": lambda store: store.put_summary(new_summary()),
     "list_summaries": lambda store: store.list_summaries("s"),
@@ -202,7 +211,16 @@ async def blocked(
 
 
 WRITES: dict[str, Primitive] = {
-    name: PRIMITIVES[name] for name in ("insert_session", "replace_session", "append", "put_summary", "delete_sessions")
+    name: PRIMITIVES[name]
+    for name in (
+        "insert_session",
+        "replace_session",
+        "append",
+        "rewrite",
+        "put_summary",
+        "mark_indexed",
+        "delete_sessions",
+    )
 }
 
 
@@ -304,6 +322,34 @@ async def test_corrupt_pending_messages_are_not_dropped(
     async with make() as backend:
         await backend.repository.insert_session(new_session())
         await raw.update(index=f"{prefix}_sessions", id="s", doc={"pending": pending})
+        with pytest.raises(CorruptRecordError):
+            await PRIMITIVES[call](backend.repository)
+
+
+@pytest.mark.parametrize(
+    "changes", [7, {"gone": []}, {"gone": [[1]], "instead": []}, {"gone": [["1", "m"]], "instead": []}]
+)
+@pytest.mark.parametrize("call", ["append", "read_messages", "rewrite", "delete_messages", "delete_sessions"])
+async def test_corrupt_changes_are_not_dropped(
+    make: MakeBackend, raw: AsyncElasticsearch, prefix: str, changes: Any, call: str
+) -> None:
+    async with make() as backend:
+        await backend.repository.insert_session(new_session())
+        stored = (await raw.get(index=f"{prefix}_sessions", id="s"))["_source"]
+        await raw.index(index=f"{prefix}_sessions", id="s", document=stored | {"rewrite": changes})
+        backend.repository._writes.states.of("s").known = None
+        with pytest.raises(CorruptRecordError):
+            await PRIMITIVES[call](backend.repository)
+
+
+@pytest.mark.parametrize("call", ["index_state", "mark_indexed", "stale_sessions"])
+async def test_corrupt_state_of_an_index_is_not_dropped(
+    make: MakeBackend, raw: AsyncElasticsearch, prefix: str, call: str
+) -> None:
+    async with make() as backend:
+        await backend.repository.insert_session(new_session())
+        await backend.repository.append("s", [new_message(1)], now=START)
+        await raw.update(index=f"{prefix}_sessions", id="s", doc={"indexed": [["i"]]})
         with pytest.raises(CorruptRecordError):
             await PRIMITIVES[call](backend.repository)
 

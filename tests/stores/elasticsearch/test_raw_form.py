@@ -68,6 +68,7 @@ async def test_session_is_one_document_under_its_own_id(
         "message_count": 0,
         "token_count": 0,
         "last_seq": 0,
+        "edits": 0,
         "pending": [],
     }
 
@@ -77,7 +78,9 @@ async def test_message_is_one_document_routed_by_its_session(
 ) -> None:
     async with make() as backend:
         await backend.repository.insert_session(new_session())
-        await backend.repository.append("s", [new_message(1, "a\x00b", token_count=7)], now=START)
+        await backend.repository.append(
+            "s", [new_message(1, "a\x00b", token_count=7, metadata={"k": 1.0, "l": []})], now=START
+        )
     key = await session_key(raw, prefix)
     found = await source(raw, f"{prefix}_messages", id_of(key, "m1"), key)
     assert unpacked(found.pop("document"))["content"] == "a\x00b"
@@ -92,6 +95,8 @@ async def test_message_is_one_document_routed_by_its_session(
         "timestamp": "2100-01-01T12:30:16.123456+00:00",
         "tokens": 7,
         "content": "a\ufffdb",
+        "metadata": ["k=n:1"],
+        "edit": 0,
     }
 
 
@@ -202,7 +207,7 @@ async def test_index_of_a_newer_version_is_refused(
     backend = ElasticsearchBackend(elasticsearch_server.url, index_prefix=elasticsearch_prefix, replicas=0)
     with pytest.raises(SchemaVersionError, match="newer version") as caught:
         await backend.connect()
-    assert (caught.value.found, caught.value.expected) == ("99", "1")
+    assert (caught.value.found, caught.value.expected) == ("99", str(schema.SCHEMA_VERSION))
 
 
 async def test_index_of_another_program_is_refused(
@@ -225,12 +230,12 @@ async def test_index_of_an_older_version_gets_the_new_fields(
             pass
 
     await opened()
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
     monkeypatch.setitem(schema.FIELDS, "messages", {**schema.FIELDS["messages"], "mood": {"type": "keyword"}})
     await opened()
     name = f"{elasticsearch_prefix}_messages"
     mappings = (await raw.indices.get_mapping(index=name))[name]["mappings"]
-    assert mappings["_meta"] == {"schema": 2}
+    assert mappings["_meta"] == {"schema": schema.SCHEMA_VERSION}
     assert mappings["properties"]["mood"] == {"type": "keyword"}
 
 

@@ -29,7 +29,8 @@ async def searched(raw: AsyncElasticsearch, prefix: str) -> list[str]:
     """Return the ids of messages that are documents of their own, in order of seq."""
     index = f"{prefix}_messages"
     await raw.indices.refresh(index=index)
-    hits = (await raw.search(index=index, sort=[{"seq": "asc"}], size=1_000))["hits"]["hits"]
+    answer = await raw.search(index=index, query={"exists": {"field": "role"}}, sort=[{"seq": "asc"}], size=1_000)
+    hits = answer["hits"]["hits"]
     return [hit["_source"]["message_id"] for hit in hits]
 
 
