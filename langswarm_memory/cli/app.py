@@ -15,6 +15,7 @@ from ..errors import LangSwarmMemoryError, QueryError
 from . import INTERRUPTED
 from .database import database
 from .importer import import_file
+from .moving import backup_file, migrate, restore_file
 from .output import prepare_streams, print_error, safe, without_password, write
 from .querying import query
 from .reading import health, sessions, show, stats
@@ -35,12 +36,12 @@ def root() -> None:
     langswarm-memory show order-4711 --tokens 4000
     langswarm-memory query "SELECT role, count(*) AS messages FROM messages GROUP BY role"
 
-    Only 'import', 'db upgrade' and 'db downgrade' write. Exit codes: 0, 1 after an error, 2 for wrong usage, 130 after
-    Ctrl-C.
+    Only 'import', 'restore', 'migrate', 'db upgrade' and 'db downgrade' write to a store. Exit codes: 0, 1 after an
+    error, 2 for wrong usage, 130 after Ctrl-C.
     """  # noqa: D301 - click's mark for lines that it must not join
 
 
-for command in (import_file, sessions, show, stats, query, health, database):
+for command in (import_file, backup_file, restore_file, migrate, sessions, show, stats, query, health, database):
     root.add_command(command)
 
 

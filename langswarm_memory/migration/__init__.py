@@ -1,0 +1,1 @@
+"""Moving data in, out and across stores."""
