@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .errors import InvalidInputError
 from .interfaces.enums import SYSTEM_ROLES
@@ -22,7 +23,24 @@ if TYPE_CHECKING:
     from .backend import BaseMemoryBackend
 
 RECENT_MESSAGES = 10  # what a context holds besides system messages when nothing bounds it
+RECALLED_MESSAGES = 8  # quoted at most
+RECALL_LIMIT = 40  # asked for, as some of them are in the window already
+RECALL_SHARE = 4  # what is quoted takes a quarter of the budget at most
+RECALLED_ROLES = ("user", "assistant")  # what people and agents said; instructions come always, results are data
+QUESTION_LENGTH = 5_000  # characters of a question that are read
+QUESTION_WORDS = 50  # and words
+_LETTER = re.compile(r"[^\W_]")
 OVERSIZE_PAGE = 200  # messages read to find a newest unit that exceeds the budget
+
+
+RecallScope = Literal["session", "user"]
+
+
+class _Ask(NamedTuple):
+    """What to recall."""
+
+    question: str
+    scope: RecallScope
 
 
 class ContextMethods:
@@ -91,17 +109,23 @@ class ContextMethods:
         max_tokens: int = 8000,
         include_summaries: bool = True,
         *,
+        recall: str | None = None,
+        recall_scope: RecallScope = "session",
         provider: Provider = "openai",
         unanswered: Unanswered = "result",
         oversize: Oversize = "drop",
     ) -> list[Message]:
-        """Return what to hand to a model: system messages, a summary of what was cut, the newest messages.
+        """Return what to hand to a model: system messages, what stands for what was cut, the newest messages.
 
         The messages themselves win: the summary stands only for what does not fit.
 
         Args:
-            max_tokens: Budget in model tokens, the summary's included.
+            max_tokens: Budget in model tokens, all that is added included.
             include_summaries: Whether the newest summary stands, as a system message, for messages that are cut.
+            recall: A question, such as what the user just said. Messages outside of the context that fit it are quoted
+                in a system message, whose metadata has their ids under ``recalled``: up to 8, in a quarter of the
+                budget. None: nothing is recalled.
+            recall_scope: Where to look: in this ``session``, or in all sessions of its ``user``.
             provider: As in :meth:`get_recent_context`.
             unanswered: As there.
             oversize: As there.
@@ -109,13 +133,16 @@ class ContextMethods:
         if check_limit(max_tokens, "max_tokens") is None:
             raise InvalidInputError("max_tokens must be an int from 0")
         rules = Rules(provider=provider, unanswered=unanswered, oversize=oversize)
-        return (await self._window(max_tokens, rules, include_summaries=include_summaries)).messages
+        ask = None if recall is None else _Ask(recall, recall_scope)
+        return (await self._decide(max_tokens, rules, include_summaries, ask))[0].messages
 
     async def explain(
         self,
         max_tokens: int | None = None,
         *,
         include_summaries: bool = True,
+        recall: str | None = None,
+        recall_scope: RecallScope = "session",
         provider: Provider = "openai",
         unanswered: Unanswered = "result",
         oversize: Oversize = "drop",
@@ -128,12 +155,15 @@ class ContextMethods:
         Args:
             max_tokens: Budget in model tokens. None: as in :meth:`get_recent_context`.
             include_summaries: Whether the newest summary stands for messages that are cut.
+            recall: As in :meth:`get_conversation_context`.
+            recall_scope: As there.
             provider: As in :meth:`get_recent_context`.
             unanswered: As there.
             oversize: As there.
         """
         rules = Rules(provider=provider, unanswered=unanswered, oversize=oversize)
-        window, summary = await self._decide(max_tokens, rules, include_summaries)
+        ask = None if recall is None else _Ask(recall, recall_scope)
+        window, summary = await self._decide(max_tokens, rules, include_summaries, ask)
         stretch = list(window.explained())
         read = {one.seq for one in stretch}
         last = max((one.seq for one in stretch if one.seq is not None), default=None)
@@ -173,11 +203,11 @@ class ContextMethods:
     def _additions(self) -> Additions:
         return Additions(self._id, self._backend.token_counter)
 
-    async def _window(self, max_tokens: int | None, rules: Rules, *, include_summaries: bool = False) -> Window:
-        return (await self._decide(max_tokens, rules, include_summaries))[0]
+    async def _window(self, max_tokens: int | None, rules: Rules) -> Window:
+        return (await self._decide(max_tokens, rules, False))[0]
 
     async def _decide(
-        self, max_tokens: int | None, rules: Rules, include_summaries: bool
+        self, max_tokens: int | None, rules: Rules, include_summaries: bool, ask: _Ask | None = None
     ) -> tuple[Window, ConversationSummary | None]:
         """Return the window, and the summary in it."""
         budget = self._metadata.max_tokens if max_tokens is None else check_limit(max_tokens, "max_tokens")
@@ -193,21 +223,65 @@ class ContextMethods:
             both = {message.seq: message for message in (*stretch, *newest)}
             stretch = [both[seq] for seq in sorted(seq for seq in both if seq is not None)]
             window = build(stretch, budget, rules, additions)
-        if not include_summaries or window.complete or window.first_seq in (None, 1):
+        if window.first_seq is None:
             return window, None
+        # The newest unit may exceed the budget, but never so that what is added has room.
+        strict = replace(rules, oversize="drop")
+        notes: list[Message] = []
+        summary = await self._standing_for(window) if include_summaries and not window.complete else None
+        if summary is not None:
+            shorter = build(stretch, budget, strict, additions, notes=[additions.summary(summary)])
+            if shorter.first_seq is None:
+                summary = None  # it would leave no room for the conversation itself
+            else:
+                window, notes = shorter, [additions.summary(summary)]
+        if ask is not None:
+            quoted = await self._recalled(ask, window, budget, additions)
+            if quoted is not None:
+                shorter = build(stretch, budget, strict, additions, notes=[*notes, quoted])
+                window = window if shorter.first_seq is None else shorter
+        return window, summary
+
+    async def _standing_for(self, window: Window) -> ConversationSummary | None:
+        """Return the newest summary, if it covers something that the window lacks."""
+        if window.first_seq in (None, 1):
+            return None
         summary = await self.get_summary()
         if summary is None or summary.first_seq is None or (window.first_seq or 0) <= summary.first_seq:
-            return window, None
-        # The newest unit may exceed the budget, but never so that the summary has room.
-        strict = replace(rules, oversize="drop")
-        shorter = build(stretch, budget, strict, additions, note=additions.summary(summary))
-        if shorter.first_seq is None:
-            return window, None  # the summary would leave no room for the conversation itself
-        return shorter, summary
+            return None
+        return summary
+
+    async def _recalled(self, ask: _Ask, window: Window, budget: int | None, additions: Additions) -> Message | None:
+        """Return a note that quotes what fits a question and is not in the window; None: there is nothing."""
+        user_id = self._metadata.user_id
+        if ask.scope == "user" and user_id is None:
+            raise InvalidInputError("the session has no user, whose sessions could be looked at")
+        if ask.scope not in ("session", "user"):
+            raise InvalidInputError("recall_scope is 'session' or 'user'")
+        question = _plain(ask.question)
+        if not question or (ask.scope == "session" and window.complete):
+            return None
+        options: dict[str, Any] = {"user_id": user_id} if ask.scope == "user" else {"session_ids": [self._id]}
+        hits = await self._backend.recall(question, limit=RECALL_LIMIT, roles=RECALLED_ROLES, **options)
+        first = window.first_seq or 0
+        outside = [
+            (hit.session_id, hit.message)
+            for hit in hits
+            if hit.session_id != self._id or (hit.message.seq or 0) < first
+        ]
+        return additions.recalled(outside[:RECALLED_MESSAGES], None if budget is None else budget // RECALL_SHARE)
 
     async def _read(self, query: MessageQuery) -> list[Message]:
         backend = self._backend
         return await backend.perform(backend.repository.read_messages, self._id, query)
+
+
+def _plain(question: str) -> str:
+    """Return a text that somebody wrote as a question to search by: its signs mean nothing, and it has an end."""
+    if not isinstance(question, str):
+        raise InvalidInputError(f"recall takes a question, got {type(question).__name__}")
+    words = [word for word in re.sub(r'["*]|(?<!\S)-', " ", question[:QUESTION_LENGTH]).split() if _LETTER.search(word)]
+    return " ".join(words[:QUESTION_WORDS])
 
 
 def _merged(older: list[Explained], window: list[Explained]) -> list[Explained]:

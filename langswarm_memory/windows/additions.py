@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..formats import from_responses
@@ -25,6 +25,7 @@ ANSWERS = "answers_message_id"
 
 RESULT = "interrupted tool call"
 OPENING = "opening"
+RECALLED = "recalled"
 
 INTERRUPTED = "This tool call was interrupted before it gave a result."
 BEGINNING = "(The assistant begins.)"
@@ -98,8 +99,46 @@ class Additions:
             self.count,
         )
 
+    def recalled(self, found: Sequence[tuple[str, Message]], room: int | None) -> Message | None:
+        """Return a system message that quotes earlier messages, as many as there is room for; None: for none.
+
+        Args:
+            found: Messages with the ids of their sessions, the most fitting first. They are quoted in their order.
+            room: Tokens that it may take. None: no bound.
+        """
+        chosen: list[tuple[str, Message]] = []
+        note: Message | None = None
+        for one in found:
+            longer = self._quoting([*chosen, one])
+            if room is None or (longer.token_count or 0) <= room:
+                chosen, note = [*chosen, one], longer
+        return note
+
+    def _quoting(self, found: Sequence[tuple[str, Message]]) -> Message:
+        ordered = sorted(found, key=lambda one: (one[1].timestamp, one[0], one[1].seq or 0))
+        lines = [
+            f"[{message.timestamp:%Y-%m-%d %H:%M}] {message.name or role_of(message)}: {' '.join(message.text.split())}"
+            for _, message in ordered
+        ]
+        newest = ordered[-1][1]
+        return counted(
+            Message(
+                MessageRole.SYSTEM,
+                "\n".join(["Earlier messages that may matter here:", *lines]),
+                newest.timestamp,
+                self._id("recalled\n" + "\n".join(f"{session_id}\n{message.seq}" for session_id, message in ordered)),
+                {SYNTHETIC: RECALLED, RECALLED: [message.message_id for _, message in ordered]},
+            ),
+            self.count,
+        )
+
     def _id(self, what: str) -> str:
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._session_id}\n{what}"))
+
+
+def role_of(message: Message) -> str:
+    """Return a message's role as text."""
+    return str(getattr(message.role, "value", message.role))
 
 
 def _result(caller: Message, call_id: str) -> Message | None:

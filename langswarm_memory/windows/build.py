@@ -124,7 +124,12 @@ def undisturbed(stretch: Sequence[Message], budget: int | None, rules: Rules, ad
 
 
 def build(
-    stretch: Sequence[Message], budget: int | None, rules: Rules, additions: Additions, *, note: Message | None = None
+    stretch: Sequence[Message],
+    budget: int | None,
+    rules: Rules,
+    additions: Additions,
+    *,
+    notes: Sequence[Message] = (),
 ) -> Window:
     """Return the window of the newest messages of a session.
 
@@ -137,7 +142,7 @@ def build(
         budget: Tokens that it may hold. None: no bound.
         rules: What it keeps to.
         additions: Makes what has to be added.
-        note: A summary that stands for what is cut.
+        notes: What stands for what is cut: a summary, and what of it was recalled.
     """
     sizes = [message.token_count or 0 for message in stretch]
     systems = [at for at, message in enumerate(stretch) if message.role in SYSTEM_ROLES]
@@ -155,13 +160,13 @@ def build(
         unanswered=rules.unanswered,
         additions=additions,
     )
-    fixed = sum(sizes[at] for at in systems) + ((note.token_count or 0) if note is not None else 0)
+    fixed = sum(sizes[at] for at in systems) + sum(note.token_count or 0 for note in notes)
     left = None if budget is None else budget - fixed
     choice = _choose(arranged.units, left, whole, rules, additions)
     units = arranged.units[choice.start :]
     if rules.provider == "anthropic":
         units = _distinct(units)
-    heads = [head for head in (note, choice.opening) if head is not None] if units else []
+    heads = [head for head in (*notes, choice.opening) if head is not None] if units else []
     kept = [entry for unit in units for entry in unit.entries]
     explained = partial(
         explain_stretch,

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from ..interfaces.enums import SYSTEM_ROLES
 from ..interfaces.message import Message
-from .additions import OPENING, SYNTHETIC
+from .additions import OPENING, RECALLED, SYNTHETIC
 from .regular import Entry
 from .ties import ORPHAN
 
@@ -21,6 +21,7 @@ OVERSIZED = "the newest, which comes although it exceeds the budget"
 LATE = "a result stands directly after its call"
 RENAMED = "with another call id, as an earlier call in the window has its own"
 SUMMARY = "the newest summary, in place of what is cut"
+FITTING = "what of it fits the question that was asked"
 USER_BEGINS = "the provider demands that the user begins"
 TOO_OLD = "newer messages take the room"
 TOO_LARGE = "the newest message, with what belongs to it, exceeds the room that system messages leave"
@@ -28,6 +29,9 @@ NOT_OF_THE_USER = "the window would begin with it, and begins with the user inst
 HALF_CUT = "what was cut before it may belong to it"
 NO_CALL = "its call is not in the window"
 COVERED = "the summary in the window covers it"
+
+
+_WHY_ADDED = {OPENING: USER_BEGINS, RECALLED: FITTING}
 
 
 class Explained(NamedTuple):
@@ -88,8 +92,7 @@ def explain_stretch(
     for at, message in enumerate(stretch):
         if at == begins:
             for head in heads:
-                opening = head.metadata.get(SYNTHETIC) == OPENING
-                yield decided(head, "added", USER_BEGINS if opening else SUMMARY)
+                yield decided(head, "added", _WHY_ADDED.get(head.metadata.get(SYNTHETIC, ""), SUMMARY))
         if message.role in SYSTEM_ROLES:
             yield decided(message, "kept", SYSTEM)
         elif at in stored:
