@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .redis import RedisSession as RedisSession
     from .sqlite import SQLiteBackend as SQLiteBackend
     from .sqlite import SQLiteSession as SQLiteSession
+    from .vector import VectorMemoryBackend as VectorMemoryBackend
+    from .vector import VectorMemorySession as VectorMemorySession
 
     POSTGRES_AVAILABLE: bool
     REDIS_AVAILABLE: bool
@@ -36,6 +38,7 @@ BACKENDS: dict[str, str] = {
     "mongodb": "langswarm_memory.backends.mongodb:MongoDBBackend",
     "elasticsearch": "langswarm_memory.backends.elasticsearch:ElasticsearchBackend",
     "bigquery": "langswarm_memory.backends.bigquery:BigQueryBackend",
+    "vector": "langswarm_memory.backends.vector:VectorMemoryBackend",
 }
 """Where each backend's class is."""
 
@@ -47,6 +50,7 @@ DRIVERS: dict[str, str] = {
     "mongodb": "motor",
     "elasticsearch": "elasticsearch",
     "bigquery": "google.cloud.bigquery",
+    "vector": "",
 }
 """The package each backend needs beyond the core install."""
 
@@ -65,6 +69,8 @@ _NAMES = {
     "ElasticsearchSession": "elasticsearch",
     "BigQueryBackend": "bigquery",
     "BigQuerySession": "bigquery",
+    "VectorMemoryBackend": "vector",
+    "VectorMemorySession": "vector",
 }
 
 __all__ = [
@@ -87,6 +93,8 @@ __all__ = [
     "RedisSession",
     "SQLiteBackend",
     "SQLiteSession",
+    "VectorMemoryBackend",
+    "VectorMemorySession",
 ]
 
 _resolve = attach(__name__, {name: f"{__name__}.{module}" for name, module in _NAMES.items()})
