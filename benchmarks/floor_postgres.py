@@ -13,6 +13,7 @@ import asyncpg
 
 from benchmarks.data import START, Draft, Plan
 from benchmarks.sides import Append, Read
+from langswarm_memory.repository.sql.text_index import create_postgres
 
 SCHEMA = """
 CREATE TABLE sessions (
@@ -34,7 +35,7 @@ CREATE TABLE messages (
 );
 CREATE UNIQUE INDEX messages_once ON messages (session_id, message_id);
 CREATE INDEX messages_of_system ON messages (session_id, role, seq) WHERE role IN ('developer', 'system');
-"""
+""" + "".join(f"{statement};\n" for statement in create_postgres())  # its texts are searchable, too
 APPEND = """
 WITH s AS (
     UPDATE sessions SET last_seq = last_seq + 1, message_count = message_count + 1, token_count = token_count + $6,

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.data import Draft, Plan
 from benchmarks.sides import Append, Read
+from langswarm_memory.repository.sql.text_index import create_sqlite
 
 SCHEMA = """
 CREATE TABLE sessions (
@@ -36,7 +37,7 @@ CREATE TABLE messages (
 );
 CREATE UNIQUE INDEX messages_once ON messages (session_id, message_id);
 CREATE INDEX messages_of_system ON messages (session_id, role, seq) WHERE role IN ('developer', 'system');
-"""
+""" + "".join(f"{statement};\n" for statement in create_sqlite())  # its texts are searchable, too
 RESERVE = (
     "UPDATE sessions SET last_seq = last_seq + ?1, message_count = message_count + ?1, token_count = token_count + ?2, "
     "updated_at = ?3 WHERE session_id = ?4 RETURNING last_seq"

@@ -217,7 +217,7 @@ def _mongodb_pair(server: Server) -> Opener:
     async def pair(*, hop: bool = False) -> AsyncIterator[tuple[Side, Side]]:
         service = MongoService(server.url)
         with service.fresh_database() as floor_url, service.fresh_database() as package_url:
-            async with _opened(MongoFloor(floor_url), Package(MongoDBBackend(package_url))) as sides:
+            async with _opened(MongoFloor(floor_url), Package(MongoDBBackend(package_url, text_search=False))) as sides:
                 yield sides
 
     return pair
