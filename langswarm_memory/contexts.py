@@ -12,6 +12,7 @@ from .interfaces.enums import SYSTEM_ROLES
 from .interfaces.message import Message
 from .interfaces.records import ConversationSummary, SessionMetadata
 from .repository.protocol import MessageQuery
+from .summaries.coverage import is_periodic, joined
 from .windows.additions import Additions
 from .windows.bounds import check_limit
 from .windows.build import Oversize, Provider, Rules, Window, build, undisturbed
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 RECENT_MESSAGES = 10  # what a context holds besides system messages when nothing bounds it
 RECALLED_MESSAGES = 8  # quoted at most
 RECALL_LIMIT = 40  # asked for, as some of them are in the window already
+SUMMARY_PERIODS = 20  # that stand in a context at most
+SUMMARY_SHARE = 4  # several periods take a quarter of the budget at most; one may take more
 RECALL_SHARE = 4  # what is quoted takes a quarter of the budget at most
 RECALLED_ROLES = ("user", "assistant")  # what people and agents said; instructions come always, results are data
 QUESTION_LENGTH = 5_000  # characters of a question that are read
@@ -54,6 +57,9 @@ class ContextMethods:
 
         async def get_summary(self) -> ConversationSummary | None:
             """Return the newest summary."""
+
+        async def get_summaries(self) -> list[ConversationSummary]:
+            """Return all summaries."""
 
         async def add_messages(self, messages: list[Message]) -> list[int]:
             """Append messages."""
@@ -121,7 +127,8 @@ class ContextMethods:
 
         Args:
             max_tokens: Budget in model tokens, all that is added included.
-            include_summaries: Whether the newest summary stands, as a system message, for messages that are cut.
+            include_summaries: Whether the newest summary stands, as a system message, for messages that are cut. Of
+                periodic ones, as many of the newest as take a quarter of the budget.
             recall: A question, such as what the user just said. Messages outside of the context that fit it are quoted
                 in a system message, whose metadata has their ids under ``recalled``: up to 8, in a quarter of the
                 budget. None: nothing is recalled.
@@ -228,13 +235,16 @@ class ContextMethods:
         # The newest unit may exceed the budget, but never so that what is added has room.
         strict = replace(rules, oversize="drop")
         notes: list[Message] = []
-        summary = await self._standing_for(window) if include_summaries and not window.complete else None
-        if summary is not None:
-            shorter = build(stretch, budget, strict, additions, notes=[additions.summary(summary)])
-            if shorter.first_seq is None:
-                summary = None  # it would leave no room for the conversation itself
-            else:
-                window, notes = shorter, [additions.summary(summary)]
+        summary: ConversationSummary | None = None
+        choices = await self._standing_for(window) if include_summaries and not window.complete else []
+        for place, choice in enumerate(choices, 1):
+            note = additions.summary(choice)
+            if place < len(choices) and budget is not None and (note.token_count or 0) > budget // SUMMARY_SHARE:
+                continue  # fewer periods
+            shorter = build(stretch, budget, strict, additions, notes=[note])
+            if shorter.first_seq is not None:  # else it would leave no room for the conversation itself
+                window, notes, summary = shorter, [note], choice
+                break
         if ask is not None:
             quoted = await self._recalled(ask, window, budget, additions)
             if quoted is not None:
@@ -242,14 +252,19 @@ class ContextMethods:
                 window = window if shorter.first_seq is None else shorter
         return window, summary
 
-    async def _standing_for(self, window: Window) -> ConversationSummary | None:
-        """Return the newest summary, if it covers something that the window lacks."""
-        if window.first_seq in (None, 1):
-            return None
+    async def _standing_for(self, window: Window) -> list[ConversationSummary]:
+        """Return what may stand for what the window lacks, the fullest first: the newest summary, or several periods."""
+        first = window.first_seq
+        if first is None or first == 1:
+            return []
         summary = await self.get_summary()
-        if summary is None or summary.first_seq is None or (window.first_seq or 0) <= summary.first_seq:
-            return None
-        return summary
+        if summary is None or summary.first_seq is None:
+            return []
+        if not is_periodic(summary):
+            return [] if first <= summary.first_seq else [summary]
+        periods = [one for one in await self.get_summaries() if is_periodic(one) and (one.first_seq or 0) < first]
+        newest = periods[-SUMMARY_PERIODS:]
+        return [joined(newest[place:]) for place in range(len(newest))]
 
     async def _recalled(self, ask: _Ask, window: Window, budget: int | None, additions: Additions) -> Message | None:
         """Return a note that quotes what fits a question and is not in the window; None: there is nothing."""

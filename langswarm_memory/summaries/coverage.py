@@ -124,3 +124,16 @@ def in_use(summaries: Iterable[ConversationSummary]) -> list[ConversationSummary
         key=lambda summary: (-1 if summary.last_seq is None else summary.last_seq, summary.created_at),
         reverse=True,
     )
+
+
+def joined(periods: Sequence[ConversationSummary]) -> ConversationSummary:
+    """Return summaries of stretches that follow each other as one; it has the id of the last, and is not stored."""
+    first, last = periods[0], periods[-1]
+    return replace(
+        last,
+        summary="\n".join(one.summary for one in periods),
+        message_count=sum(one.message_count for one in periods),
+        start_time=first.start_time,
+        key_topics=list(dict.fromkeys(topic for one in periods for topic in one.key_topics)),
+        first_seq=first.first_seq,
+    )
