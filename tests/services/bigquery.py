@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ class BigQueryServer(Server):
 
     name: ClassVar[str] = "bigquery"
     port_count: ClassVar[int] = 2
+    uses: int = 0
+    """Tests that it served since it began, as they count them."""
 
     @property
     def service(self) -> BigQueryService:
@@ -84,6 +87,14 @@ class BigQueryServer(Server):
         """The version that was brought: the emulator does not tell its own."""
         installed = BIGQUERY.installed()
         return installed.version if installed else BIGQUERY.version
+
+    def renew(self) -> None:
+        """Begin anew, with an empty project and on the same port."""
+        self.uses = 0
+        self.stop("immediate")
+        shutil.rmtree(self.folder / "data")
+        self._prepare()
+        self.start()
 
     def _prepare(self) -> None:
         (self.folder / "data").mkdir()

@@ -204,16 +204,27 @@ def own_elasticsearch(config: pytest.Config, *, password: str | None = None) -> 
 
 
 @pytest.fixture(scope="session")
-def bigquery_server(pytestconfig: pytest.Config) -> Iterator[bigquery.BigQueryService]:
-    """The BigQuery emulator that all tests share."""
-    given = bigquery.service_from_environment()
-    if given is not None:
-        tell(pytestconfig, "bigquery", given.endpoint, f"by {bigquery.ENDPOINT_VARIABLE}")
-        yield given
+def bigquery_own_server(pytestconfig: pytest.Config) -> Iterator[bigquery.BigQueryServer | None]:
+    """The emulator that was started for all tests; None where the environment names a server."""
+    if bigquery.service_from_environment() is not None:
+        yield None
         return
     with own_bigquery(pytestconfig) as server:
         tell(pytestconfig, "bigquery", f"emulator local-bigquery {server.version}", "our own")
-        yield server.service
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(
+    pytestconfig: pytest.Config, bigquery_own_server: bigquery.BigQueryServer | None
+) -> bigquery.BigQueryService:
+    """The BigQuery emulator that all tests share."""
+    if bigquery_own_server is not None:
+        return bigquery_own_server.service
+    given = bigquery.service_from_environment()
+    assert given is not None
+    tell(pytestconfig, "bigquery", given.endpoint, f"by {bigquery.ENDPOINT_VARIABLE}")
+    return given
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,15 +14,21 @@ import pytest
 STORES = (
     "in_memory",
     "sqlite-memory",
+    "sqlite-vec",
     "sqlite",
     "postgres",
     "redis-cluster",
     "redis-stack",
+    "redis_vectors",
     "redis",
     "mongodb-transactions",
     "mongodb",
     "elasticsearch",
     "bigquery",
+    "pgvector",
+    "qdrant",
+    "chroma",
+    "pinecone",
 )
 """Names as they stand in parameter ids. No name may come before a longer one that contains it."""
 
@@ -48,8 +56,7 @@ def required_stores(config: pytest.Config) -> frozenset[str]:
     """
     given = config.getoption("--require-stores")
     if given is None:
-        in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
-        return REQUIRED_IN_CI if in_ci else frozenset()
+        return REQUIRED_IN_CI if in_ci() else frozenset()
     if given == "all":
         return REQUIRED_IN_CI
     names = frozenset(name.strip() for name in given.split(",") if name.strip())
@@ -58,6 +65,11 @@ def required_stores(config: pytest.Config) -> frozenset[str]:
             f"--require-stores: unknown {', '.join(sorted(unknown))}; known are {', '.join(STORES)}"
         )
     return names
+
+
+def in_ci() -> bool:
+    """Return whether this run is one of CI, in which nothing may be skipped for want of a package or a server."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def missing_server(config: pytest.Config, store: str, remedy: str) -> NoReturn:
@@ -116,12 +128,42 @@ def untested(config: pytest.Config, counts: dict[str, dict[str, int]]) -> list[s
     return sorted(store for store in required_stores(config) if not counts.get(store, {}).get("passed"))
 
 
+def vector_servers(servers: Mapping[str, str]) -> dict[str, str]:
+    """Return store of vectors → what it runs on, for those that run on another store's server or on packages."""
+    known = {
+        "sqlite-vec": f"sqlite-vec {_version('sqlite-vec')}",
+        "qdrant": f"qdrant-edge-py {_version('qdrant-edge-py')} behind a gateway of ours; the client's local mode",
+        "pinecone": "a stand-in of ours",
+    }
+    known |= {
+        store: f"by {variable}"
+        for store, variable in (
+            ("qdrant", "LANGSWARM_TEST_QDRANT_URL"),
+            ("pinecone", "LANGSWARM_TEST_PINECONE_HOST"),
+        )
+        if os.environ.get(variable)
+    }
+    if "postgres" in servers:
+        known["pgvector"] = f"pgvector in {servers['postgres']}"
+    if "redis-stack" in servers:
+        known["redis_vectors"] = servers["redis-stack"]
+    return known
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def store_rows(counts: dict[str, dict[str, int]], servers: dict[str, str]) -> list[tuple[str, str, str, str, str]]:
     """Return a row for each store, in the order of STORES, other stores after them: name, server, and counts."""
     known = {
         "in_memory": "this process",
         "sqlite": f"SQLite {sqlite3.sqlite_version}",
         "sqlite-memory": f"SQLite {sqlite3.sqlite_version}, :memory:",
+        **vector_servers(servers),
         **servers,
     }
     rows = []

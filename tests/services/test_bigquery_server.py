@@ -305,6 +305,15 @@ def test_restart_keeps_the_rows(bigquery_to_break: BigQueryServer) -> None:
         assert run(client, "SELECT n FROM kept.t") == [{"n": 7}]
 
 
+def test_renewed_server_is_empty_and_where_it_was(bigquery_to_break: BigQueryServer) -> None:
+    with bigquery_to_break.service.client() as client:
+        client.create_dataset("gone")
+        bigquery_to_break.renew()
+        assert run(client, "SELECT 7 AS n") == [{"n": 7}]
+        with pytest.raises(NotFound):
+            client.get_dataset("gone")
+
+
 def test_paused_server_times_out(bigquery_to_break: BigQueryServer) -> None:
     with bigquery_to_break.service.client() as client:
         bigquery_to_break.pause()

@@ -100,6 +100,34 @@ def test_test_without_a_store_is_left_out_of_the_table() -> None:
     assert stores.outcomes_by_store(reporter(passed=[("t::a", None)])) == {}
 
 
+@pytest.mark.parametrize("parameters", ["sqlite-vec", "5-sqlite-vec-x"], ids=["alone", "between"])
+def test_sqlite_vec_in_parameter_ids_is_not_sqlite(parameters: str) -> None:
+    assert stores.store_of(item(parameters=parameters)) == "sqlite-vec"
+
+
+def test_vectors_in_redis_are_not_counted_as_redis() -> None:
+    assert stores.store_of(item(parameters="redis_vectors-3")) == "redis_vectors"
+
+
+def test_pgvector_runs_on_the_postgres_of_the_run() -> None:
+    assert "PostgreSQL 18.4" in stores.vector_servers({"postgres": "PostgreSQL 18.4"})["pgvector"]
+
+
+def test_server_of_the_environment_takes_the_place_of_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGSWARM_TEST_PINECONE_HOST", "index.example.com")
+    assert stores.vector_servers({})["pinecone"] == "by LANGSWARM_TEST_PINECONE_HOST"
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", True), ("1", True), ("", False), ("0", False)])
+def test_ci_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
+    monkeypatch.setenv("CI", value)
+    assert stores.in_ci() is expected
+
+
+def test_vector_stores_are_required_in_ci() -> None:
+    assert {"pgvector", "redis_vectors", "qdrant", "chroma", "pinecone", "sqlite-vec"} <= stores.REQUIRED_IN_CI
+
+
 def test_table_names_the_server() -> None:
     counts = {"postgres": dict.fromkeys(stores.WORST_FIRST, 0) | {"passed": 12, "failed": 3, "skipped": 1}}
     assert stores.store_table(counts, {"postgres": "PostgreSQL 18.4"})[1].split() == [

@@ -16,7 +16,7 @@ def text(name: str, value: str | None) -> Parameter:
     return ScalarQueryParameter(name, "STRING", value)
 
 
-def number(name: str, value: int) -> Parameter:
+def number(name: str, value: int | None) -> Parameter:
     """Return a parameter of a whole number."""
     return ScalarQueryParameter(name, "INT64", value)
 
@@ -29,6 +29,11 @@ def instant(name: str, value: datetime | None) -> Parameter:
 def texts(name: str, values: Sequence[str]) -> Parameter:
     """Return a parameter of several texts, or none."""
     return ArrayQueryParameter(name, "STRING", list(values))
+
+
+def numbers(name: str, values: Sequence[int]) -> Parameter:
+    """Return a parameter of several whole numbers, or none."""
+    return ArrayQueryParameter(name, "INT64", list(values))
 
 
 def values(columns: Mapping[str, str], row: Mapping[str, Any]) -> list[Parameter]:

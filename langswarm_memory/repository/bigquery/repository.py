@@ -15,12 +15,15 @@ from ...interfaces.records import ConversationSummary, SessionMetadata
 from ...settings import BigQuerySettings
 from .. import codec
 from ..documents import unpack_message, unpack_summary
-from ..protocol import Appended, MessageQuery, SearchHit, SessionQuery, SessionRecord, StoreFeatures, StoreStats
+from ..optional import IndexState
+from ..protocol import Appended, MessageQuery, Rewrite, SessionQuery, SessionRecord, StoreFeatures, StoreStats
+from ..text_search import SearchCursor, SearchFilter, SearchHit, TextQuery
 from ..values import MAX_INT
+from . import changes, search, tracking
 from .appends import Appends, new_call
 from .client import Gateway, Row
 from .parameters import number, text, texts, values
-from .rows import STORE, session_record, session_row, summary_row
+from .rows import COUNTERS, STORE, session_record, session_row, summary_row
 from .schema import SESSIONS, SHAPES, SUMMARIES, prepare
 from .statements import Statements
 
@@ -121,8 +124,7 @@ class BigQueryRepository:
             raise SessionNotFoundError(copy.session_id)
         if not answer["changed"]:
             raise ConflictError(f"session {copy.session_id!r} was changed meanwhile", retryable=True)
-        counters = (answer["message_count"], answer["token_count"], answer["last_seq"])
-        return SessionRecord(copy, expected_revision + 1, *counters)
+        return SessionRecord(copy, expected_revision + 1, *(answer[name] for name in COUNTERS[1:]))
 
     async def list_sessions(self, query: SessionQuery) -> list[SessionRecord]:
         """Return a page, newest first."""
@@ -174,7 +176,7 @@ class BigQueryRepository:
         """Delete messages up to a seq."""
         answer = await self._write(
             "delete_messages",
-            self.statements.delete_messages(),
+            changes.delete_messages(self.statements),
             text("session", session_id),
             number("through", MAX_INT if through_seq is None else through_seq),
             texts("keep_roles", sorted(keep_roles)),
@@ -183,15 +185,57 @@ class BigQueryRepository:
             raise SessionNotFoundError(session_id)
         return int(answer["deleted"])
 
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        """Delete and replace messages, all or nothing."""
+        sql, parameters = changes.rewrite(self.statements, session_id, change, now)
+        answer = await self._write("rewrite", sql, *parameters)
+        refused = changes.refusal(session_id, answer, now)
+        if refused is not None:
+            raise refused
+        return session_record(answer)
+
     async def search_text(
-        self, words: Sequence[str], *, session_ids: Sequence[str] | None, user_id: str | None, limit: int
+        self, query: TextQuery, where: SearchFilter, *, limit: int, after: SearchCursor | None = None
     ) -> list[SearchHit]:
-        """Return messages that hold every word, newest first."""
-        sql, parameters = self.statements.search_text(words, session_ids=session_ids, user_id=user_id, limit=limit)
-        return [
-            SearchHit(row["session_id"], unpack_message(STORE, row["message"], row["seq"]))
-            for row in await self._read("search_text", sql, *parameters)
-        ]
+        """Rank the messages that patterns find."""
+        if where.session_ids is not None and not where.session_ids:
+            return []
+        sql, parameters = search.candidates(self.statements, query, where)
+
+        def work() -> list[SearchHit]:
+            found = self.gateway.run("search_text", sql, parameters)
+            return search.ranked(found, query, where, limit, after)
+
+        return await self.gateway.reading(work)
+
+    # --- what indexes have seen --------------------------------------------------------------------------------
+
+    async def stale_sessions(self, index: str, *, limit: int, after: str | None = None) -> list[IndexState]:
+        """Return a page of sessions that an index has not seen as they are."""
+        parameters = (text("index_name", index), text("after", after), number("most", limit))
+        found = await self._read("stale_sessions", tracking.stale_sessions(self.statements), *parameters)
+        return [tracking.to_state(row) for row in found]
+
+    async def index_state(self, session_id: str, index: str) -> IndexState | None:
+        """Return how far an index has come with a session."""
+        parameters = (text("index_name", index), text("session", session_id))
+        found = await self._read("index_state", tracking.index_state(self.statements), *parameters)
+        return tracking.to_state(found[0]) if found else None
+
+    async def mark_indexed(self, session_id: str, index: str, *, last_seq: int, edits: int) -> None:
+        """Note what an index has seen."""
+        await self._write(
+            "mark_indexed",
+            tracking.mark_indexed(self.statements),
+            text("session", session_id),
+            text("index_name", index),
+            number("seen_seq", last_seq),
+            number("seen_edits", edits),
+        )
+
+    async def forget_index(self, index: str) -> None:
+        """Drop what is noted of an index."""
+        await self._write("forget_index", tracking.forget_index(self.statements), text("index_name", index))
 
     # --- summaries and sizes -----------------------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ from .statements import GIVEN, METADATA
 
 STORE = "bigquery"
 
+COUNTERS = ("revision", "message_count", "token_count", "last_seq", "edits")
+"""Of a record, in its order."""
+
 
 def session_row(metadata: SessionMetadata, revision: int) -> dict[str, Any]:
     """Check a session's metadata and return its columns.
@@ -43,7 +46,7 @@ def session_record(row: Any, prefix: str = "") -> SessionRecord:
         updated_at=Timestamp.of(row[f"{prefix}updated_at"]),  # appends move these two, and leave the document
         expires_at=_optional(row[f"{prefix}expires_at"]),
     )
-    counters = (row[f"{prefix}{name}"] for name in ("revision", "message_count", "token_count", "last_seq"))
+    counters = (row[f"{prefix}{name}"] for name in COUNTERS)
     return SessionRecord(metadata, *counters)
 
 

@@ -12,7 +12,8 @@ from ...errors import MemoryBackendError, SchemaVersionError
 from ...settings import BigQuerySettings
 from .client import Gateway
 
-VERSION = 1
+VERSION = 2
+"""Of the layout. 1 had no columns of ADDED."""
 LABEL = "langswarm_memory_schema"
 """Label of every table; its value is the version of the layout."""
 
@@ -38,6 +39,18 @@ SESSIONS = {
     "summary_count": "INT64",
     "document": "BYTES",
 }
+ADDED = {"edits": "INT64", "indexed": "ARRAY<STRUCT<name STRING, last_seq INT64, edits INT64>>"}
+"""Columns of sessions that came with version 2. Rows from before have none: NULL, and an empty array."""
+
+_ADDED = [
+    SchemaField("edits", "INT64", "NULLABLE"),
+    SchemaField(
+        "indexed",
+        "RECORD",
+        "REPEATED",
+        fields=(SchemaField("name", "STRING"), SchemaField("last_seq", "INT64"), SchemaField("edits", "INT64")),
+    ),
+]
 MESSAGES = {
     "session_id": "STRING",
     "seq": "INT64",
@@ -137,6 +150,8 @@ def _prepare(gateway: Gateway, settings: BigQuerySettings) -> None:
             f"CREATE TABLE IF NOT EXISTS `{dataset_id}.{LOCKS}` "
             f"OPTIONS (labels = [('{LABEL}', '{VERSION}')]) AS SELECT 'insert_session' AS name, 0 AS taken"
         )
+    older = [name for name in (*SHAPES, LOCKS) if name in present and int(present[name][LABEL]) < VERSION]
+    _upgrade(gateway, settings, older)
     if "messages" in present:
         _set_retention(gateway, settings, f"{dataset_id}.messages")
 
@@ -159,6 +174,8 @@ def _table(table_id: str, shape: _Shape, settings: BigQuerySettings) -> Table:
         SchemaField(name, kind, "NULLABLE" if name in shape.optional else "REQUIRED")
         for name, kind in shape.columns.items()
     ]
+    if shape.columns is SESSIONS:
+        fields += _ADDED
     table = Table(table_id, schema=fields)
     table.labels = {LABEL: str(VERSION)}
     table.description = shape.description
@@ -171,6 +188,19 @@ def _table(table_id: str, shape: _Shape, settings: BigQuerySettings) -> Table:
 
 def _partitioning(settings: BigQuerySettings) -> TimePartitioning:
     return TimePartitioning(field="stored_at", expiration_ms=settings.retention_days * DAY_MS or None)
+
+
+def _upgrade(gateway: Gateway, settings: BigQuerySettings, older: list[str]) -> None:
+    """Add what tables of an older layout lack. Can be repeated at any point: the labels come last."""
+    dataset_id = f"{settings.project_id}.{settings.dataset_id}"
+    if "sessions" in older:
+        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in ADDED.items())
+        gateway.query(f"ALTER TABLE `{dataset_id}.sessions` {added}")
+    for name in older:
+        table = gateway.client.get_table(f"{dataset_id}.{name}", retry=gateway.retry, timeout=settings.timeout)
+        table.labels = {**table.labels, LABEL: str(VERSION)}
+        with suppress(PreconditionFailed):  # another process is setting it at this very moment
+            gateway.client.update_table(table, ["labels"], retry=gateway.retry, timeout=settings.timeout)
 
 
 def _set_retention(gateway: Gateway, settings: BigQuerySettings, table_id: str) -> None:

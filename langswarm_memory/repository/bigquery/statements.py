@@ -8,16 +8,15 @@ and repeats, and each sees what the one before it did.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..protocol import MessageQuery, SessionQuery
 from ..values import MAX_INT
-from .parameters import Parameter, instant, number, text, texts
+from .parameters import Parameter, instant, number, text
 from .schema import LOCKS, MESSAGES, SESSIONS, SUMMARIES
 from .windows import message_window
 
-EMPTY = {"message_count": 0, "token_count": 0, "last_seq": 0, "summary_count": 0}
+EMPTY = {"message_count": 0, "token_count": 0, "last_seq": 0, "summary_count": 0, "edits": 0}
 """Counters of a new session."""
 
 METADATA = tuple(name for name in SESSIONS if name not in EMPTY)
@@ -88,7 +87,7 @@ class Statements:
 
     def fetch_session(self) -> str:
         """Return a session's row."""
-        return f"SELECT {_record()} FROM {self.sessions} WHERE session_id = @session"
+        return f"SELECT {record_columns()} FROM {self.sessions} WHERE session_id = @session"
 
     def replace_session(self) -> str:
         """Replace a session's metadata if its revision is the expected one. Answers ``changed`` and the row, if any.
@@ -101,7 +100,7 @@ class Statements:
             UPDATE {self.sessions} SET {changes}, revision = revision + 1
             WHERE session_id = @session_id AND revision = @revision;
             SET changed = @@row_count;
-            SELECT changed AS changed, {_record()} FROM {self.sessions} WHERE session_id = @session_id;
+            SELECT changed AS changed, {record_columns()} FROM {self.sessions} WHERE session_id = @session_id;
         """
 
     def list_sessions(self, query: SessionQuery) -> tuple[str, list[Parameter]]:
@@ -125,7 +124,7 @@ class Statements:
             conditions.append("(created_at < @after OR (created_at = @after AND session_id < @after_id))")
             parameters += [instant("after", query.after[0]), text("after_id", query.after[1])]
         sql = (
-            f"SELECT {_record()} FROM {self.sessions} WHERE {' AND '.join(conditions)} "
+            f"SELECT {record_columns()} FROM {self.sessions} WHERE {' AND '.join(conditions)} "
             "ORDER BY created_at DESC, session_id DESC LIMIT @most OFFSET @skip"
         )
         return sql, parameters
@@ -227,52 +226,13 @@ class Statements:
             record: Whether each row holds the session's columns as well.
         """
         window, parameters = message_window(self.messages, query)
-        columns = _record("s.", "session_") if record else "s.session_id AS found"
+        columns = record_columns("s.", "session_") if record else "s.session_id AS found"
         sql = f"""
             SELECT {columns}, w.seq, w.message
             FROM (SELECT * FROM {self.sessions} WHERE session_id = @session) AS s
             LEFT JOIN ({window}) AS w ON w.session_id = s.session_id
             ORDER BY w.seq
         """
-        return sql, parameters
-
-    def delete_messages(self) -> str:
-        """Delete a session's messages through a seq, but those of some roles. Answers ``deleted`` and ``found``."""
-        ours = f"FROM {self.messages} WHERE session_id = @session"
-        return f"""
-            DECLARE deleted, found INT64;
-            BEGIN TRANSACTION;
-            DELETE {ours} AND seq <= @through AND role NOT IN UNNEST(@keep_roles);
-            SET deleted = @@row_count;
-            UPDATE {self.sessions} SET
-                message_count = (SELECT COUNT(*) {ours}),
-                token_count = (SELECT IFNULL(SUM(token_count), 0) {ours})
-            WHERE session_id = @session;
-            SET found = @@row_count;
-            COMMIT TRANSACTION;
-            SELECT deleted AS deleted, found AS found;
-        """
-
-    def search_text(
-        self, words: Sequence[str], *, session_ids: Sequence[str] | None, user_id: str | None, limit: int
-    ) -> tuple[str, list[Parameter]]:
-        """Return the newest messages whose text holds every word. Scans the text of all sessions, or of those named."""
-        conditions = [
-            "NOT EXISTS (SELECT 1 FROM UNNEST(@words) AS w WHERE "
-            "STRPOS(NORMALIZE_AND_CASEFOLD(IFNULL(m.content, '')), NORMALIZE_AND_CASEFOLD(w)) = 0)"
-        ]
-        parameters = [texts("words", words), number("most", limit)]
-        if session_ids is not None:
-            conditions.append("m.session_id IN UNNEST(@sessions)")
-            parameters.append(texts("sessions", session_ids))
-        if user_id is not None:
-            conditions.append(f"m.session_id IN (SELECT session_id FROM {self.sessions} WHERE user_id = @user)")
-            parameters.append(text("user", user_id))
-        sql = (
-            f"SELECT m.session_id, m.seq, m.document AS message FROM {self.messages} AS m "
-            f"WHERE {' AND '.join(conditions)} "
-            "ORDER BY m.timestamp DESC, m.session_id DESC, m.seq DESC LIMIT @most"
-        )
         return sql, parameters
 
     # --- summaries and sizes -----------------------------------------------------------------------------------
@@ -321,6 +281,13 @@ class Statements:
 _OURS = "session_id IN UNNEST(@sessions)"
 
 
-def _record(of: str = "", prefix: str = "") -> str:
+def record_columns(of: str = "", prefix: str = "") -> str:
+    """Return the columns that a record is made of.
+
+    Args:
+        of: Name of the table, with a dot.
+        prefix: What the names of the columns begin with in the answer.
+    """
     names = ("document", "updated_at", "expires_at", "revision", "message_count", "token_count", "last_seq")
-    return ", ".join(f"{of}{name} AS {prefix}{name}" for name in names)
+    # NULL: the row is from before there were edits.
+    return ", ".join([*(f"{of}{name} AS {prefix}{name}" for name in names), f"IFNULL({of}edits, 0) AS {prefix}edits"])

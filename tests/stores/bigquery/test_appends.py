@@ -20,7 +20,9 @@ from langswarm_memory.errors import (
 )
 from langswarm_memory.repository.bigquery import appends
 from langswarm_memory.repository.bigquery.repository import BigQueryRepository
-from langswarm_memory.repository.protocol import Appended, MessageQuery, SessionQuery
+from langswarm_memory.repository.protocol import Appended, MessageQuery, Rewrite, SessionQuery
+from langswarm_memory.repository.text_search import SearchFilter
+from langswarm_memory.search import parse
 from langswarm_memory.testing.samples import (
     START,
     at,
@@ -80,6 +82,7 @@ async def begun(*calls: Awaitable[Any]) -> Sequence[asyncio.Future[Any]]:
 
 async def test_every_primitive_is_one_job(counted: BigQueryRepository, counting: CountingClient) -> None:
     record = await counted.insert_session(new_session())
+    removed, pair = new_message(1).numbered(1), (new_message(2).numbered(2), new_message(2, "new"))
     primitives: dict[str, Awaitable[Any]] = {
         "insert_session": counted.insert_session(new_session("other")),
         "fetch_session": counted.fetch_session("s"),
@@ -88,10 +91,15 @@ async def test_every_primitive_is_one_job(counted: BigQueryRepository, counting:
         "append": counted.append("s", new_messages(20), now=START),
         "read_messages": counted.read_messages("s", MessageQuery(limit=5, max_tokens=4)),
         "fetch_with_messages": counted.fetch_with_messages("s", MessageQuery(limit=5)),
-        "search_text": counted.search_text(["text"], session_ids=["s"], user_id="u", limit=5),
+        "search_text": counted.search_text(parse("text"), SearchFilter(user_id="u"), limit=5),
         "put_summary": counted.put_summary(new_summary()),
         "list_summaries": counted.list_summaries("s"),
+        "rewrite": counted.rewrite("s", Rewrite(edits=0, removed=(removed,), replaced=(pair,)), now=START),
         "delete_messages": counted.delete_messages("s", through_seq=3),
+        "stale_sessions": counted.stale_sessions("i", limit=5),
+        "index_state": counted.index_state("s", "i"),
+        "mark_indexed": counted.mark_indexed("s", "i", last_seq=1, edits=0),
+        "forget_index": counted.forget_index("i"),
         "stats": counted.stats(),
         "delete_sessions": counted.delete_sessions(["s", "other"]),
         "ping": counted.ping(),

@@ -15,7 +15,9 @@ from google.api_core.exceptions import BadRequest, Forbidden
 from langswarm_memory.backends.bigquery import BigQueryBackend
 from langswarm_memory.errors import MemoryBackendError, MemoryConnectionError, StorageUnavailableError
 from langswarm_memory.repository.bigquery.repository import BigQueryRepository
-from langswarm_memory.repository.protocol import MessageQuery, SessionQuery
+from langswarm_memory.repository.protocol import MessageQuery, Rewrite, SessionQuery
+from langswarm_memory.repository.text_search import SearchFilter
+from langswarm_memory.search import parse
 from langswarm_memory.testing.samples import (
     START,
     fetch,
@@ -44,9 +46,14 @@ PRIMITIVES: dict[str, Call] = {
     "append": lambda r: r.append("s", [new_message(2)], now=START),
     "read_messages": lambda r: r.read_messages("s", MessageQuery()),
     "fetch_with_messages": lambda r: r.fetch_with_messages("s", MessageQuery()),
-    "search_text": lambda r: r.search_text(["text"], session_ids=None, user_id="u", limit=5),
+    "search_text": lambda r: r.search_text(parse("text"), SearchFilter(user_id="u"), limit=5),
     "put_summary": lambda r: r.put_summary(new_summary()),
     "list_summaries": lambda r: r.list_summaries("s"),
+    "rewrite": lambda r: r.rewrite("s", Rewrite(edits=0), now=START),
+    "stale_sessions": lambda r: r.stale_sessions("i", limit=5),
+    "index_state": lambda r: r.index_state("s", "i"),
+    "mark_indexed": lambda r: r.mark_indexed("s", "i", last_seq=1, edits=0),
+    "forget_index": lambda r: r.forget_index("i"),
     "delete_messages": lambda r: r.delete_messages("s", through_seq=1),
     "stats": lambda r: r.stats(),
     "delete_sessions": lambda r: r.delete_sessions(["new"]),

@@ -15,8 +15,9 @@ from langswarm_memory.errors import CorruptRecordError, MemoryBackendError, Sche
 from langswarm_memory.interfaces.message import Message
 from langswarm_memory.repository.bigquery.repository import BigQueryRepository
 from langswarm_memory.repository.documents import pack_message, pack_metadata, pack_summary
-from langswarm_memory.repository.protocol import MessageQuery
-from langswarm_memory.testing.samples import START, at, filled, new_message, new_session, new_summary
+from langswarm_memory.repository.optional import IndexState
+from langswarm_memory.repository.protocol import MessageQuery, Rewrite
+from langswarm_memory.testing.samples import START, at, fetch, filled, new_message, new_session, new_summary, read
 from tests.conformance.store_bigquery import bigquery_options
 from tests.services.bigquery import BigQueryService
 from tests.stores.bigquery.conftest import CountingClient, MakeBackend
@@ -27,7 +28,7 @@ LAYOUT = {
     "sessions": "session_id STRING, user_id STRING?, agent_id STRING?, workflow_id STRING?, status STRING, "
     "created_at TIMESTAMP, updated_at TIMESTAMP, expires_at TIMESTAMP?, tags STRING?, properties STRING?, "
     "revision INTEGER, message_count INTEGER, token_count INTEGER, last_seq INTEGER, summary_count INTEGER, "
-    "document BYTES",
+    "document BYTES, edits INTEGER?, indexed RECORD",
     "messages": "session_id STRING, seq INTEGER, message_id STRING, role STRING, content STRING?, "
     "timestamp TIMESTAMP, token_count INTEGER, tool_call_id STRING?, name STRING?, content_blocks STRING?, "
     "tool_calls STRING?, function_call STRING?, metadata STRING?, stored_at TIMESTAMP, batch STRING, digest STRING, "
@@ -85,7 +86,7 @@ async def test_every_table_carries_the_version_of_the_schema(
     repository: BigQueryRepository, counting: CountingClient, bigquery_shared_dataset: str
 ) -> None:
     labels = {table.table_id: table.labels for table in counting.list_tables(bigquery_shared_dataset)}
-    assert labels == {name: {"langswarm_memory_schema": "1"} for name in LAYOUT}
+    assert labels == {name: {"langswarm_memory_schema": "2"} for name in LAYOUT}
 
 
 async def test_session_is_a_row(
@@ -114,6 +115,8 @@ async def test_session_is_a_row(
             "last_seq": 1,
             "summary_count": 0,
             "document": pack_metadata(given),
+            "edits": 0,
+            "indexed": [],
         }
     ]
 
@@ -182,6 +185,35 @@ async def test_summary_is_a_row(
     ]
 
 
+async def test_rewritten_message_is_the_row_of_the_new_one(
+    repository: BigQueryRepository, counting: CountingClient, bigquery_shared_dataset: str
+) -> None:
+    """But for its place: id, seq, the day of its partition, and the job that stored it first."""
+    await filled(repository, [new_message(1, name="n", metadata={"a": 1}), new_message(2)])
+    before = rows(counting, bigquery_shared_dataset, "messages")
+    old = (await read(repository))[0]
+    new = Message("critic", "new", timestamp=at(70), message_id=old.message_id, token_count=9)
+    await repository.rewrite("s", Rewrite(edits=0, replaced=((old, new),)), now=at(80))
+    after = rows(counting, bigquery_shared_dataset, "messages")
+    kept = ("session_id", "seq", "message_id", "stored_at", "batch")
+    await filled(repository, [new], "other")
+    fresh = rows(counting, bigquery_shared_dataset, "messages")[0]
+    assert after == [{**fresh, **{name: before[0][name] for name in kept}}, before[1]]
+
+
+async def test_indexes_are_an_array_of_the_session(
+    repository: BigQueryRepository, counting: CountingClient, bigquery_shared_dataset: str
+) -> None:
+    await repository.insert_session(new_session())
+    for index, seq in (("b", 1), ("a", 2), ("b", 3)):
+        await repository.mark_indexed("s", index, last_seq=seq, edits=0)
+    (row,) = rows(counting, bigquery_shared_dataset, "sessions")
+    assert sorted(row["indexed"], key=lambda one: str(one["name"])) == [
+        {"name": "a", "last_seq": 2, "edits": 0},
+        {"name": "b", "last_seq": 3, "edits": 0},
+    ]
+
+
 async def test_messages_of_one_append_share_a_batch(
     repository: BigQueryRepository, counting: CountingClient, bigquery_shared_dataset: str
 ) -> None:
@@ -230,11 +262,55 @@ async def test_newer_schema_is_refused(
     async with BigQueryBackend(bigquery_options(bigquery_server, bigquery_dataset)):
         pass
     table = counting.get_table(f"{bigquery_dataset}.sessions")
-    table.labels = {"langswarm_memory_schema": "2"}
+    table.labels = {"langswarm_memory_schema": "3"}
     counting.update_table(table, ["labels"])
     with pytest.raises(SchemaVersionError) as caught:
         await BigQueryBackend(bigquery_options(bigquery_server, bigquery_dataset)).connect()
-    assert (caught.value.found, caught.value.expected) == ("2", "1")
+    assert (caught.value.found, caught.value.expected) == ("3", "2")
+
+
+@pytest.fixture
+async def first_layout(bigquery_server: BigQueryService, bigquery_dataset: str, counting: CountingClient) -> str:
+    """A dataset as version 1 made it, with a session of two messages."""
+    async with BigQueryBackend(bigquery_options(bigquery_server, bigquery_dataset)) as backend:
+        await filled(backend.repository, [new_message(1), new_message(2)])
+    change(counting, f"ALTER TABLE {bigquery_dataset}.sessions DROP COLUMN edits, DROP COLUMN indexed")
+    for name in LAYOUT:
+        table = counting.get_table(f"{bigquery_dataset}.{name}")
+        table.labels = {"langswarm_memory_schema": "1", "team": "theirs"}
+        counting.update_table(table, ["labels"])
+    return bigquery_dataset
+
+
+async def test_sessions_of_the_first_layout_have_no_edits(
+    bigquery_server: BigQueryService, first_layout: str, counting: CountingClient
+) -> None:
+    async with BigQueryBackend(bigquery_options(bigquery_server, first_layout)) as backend:
+        repository = backend.repository
+        assert (await fetch(repository)).edits == 0
+        assert await repository.stale_sessions("i", limit=5) == [IndexState("s", 2, 0, 0, 0)]
+        await repository.mark_indexed("s", "i", last_seq=2, edits=0)
+        assert await repository.stale_sessions("i", limit=5) == []
+        first = (await read(repository))[0]
+        record = await repository.rewrite("s", Rewrite(edits=0, removed=(first,)), now=at(9))
+        assert (record.edits, record.message_count) == (1, 1)
+
+
+async def test_labels_of_others_outlive_a_change_of_layout(
+    bigquery_server: BigQueryService, first_layout: str, counting: CountingClient
+) -> None:
+    async with BigQueryBackend(bigquery_options(bigquery_server, first_layout)):
+        labels = {table.table_id: table.labels for table in counting.list_tables(first_layout)}
+    assert labels == {name: {"langswarm_memory_schema": "2", "team": "theirs"} for name in LAYOUT}
+
+
+async def test_change_of_layout_that_was_interrupted_is_completed(
+    bigquery_server: BigQueryService, first_layout: str, counting: CountingClient
+) -> None:
+    """Columns come first, labels last: where one label is old, everything is done again."""
+    change(counting, f"ALTER TABLE {first_layout}.sessions ADD COLUMN edits INT64")
+    async with BigQueryBackend(bigquery_options(bigquery_server, first_layout)) as backend:
+        assert await backend.repository.index_state("s", "i") == IndexState("s", 2, 0, 0, 0)
 
 
 async def test_table_of_somebody_else_is_left_alone(
