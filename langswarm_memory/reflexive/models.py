@@ -1,0 +1,3 @@
+"""The lesson, under the name that its module had."""
+
+from .lesson import Lesson as Lesson
