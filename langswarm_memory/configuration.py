@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import MemoryConfigurationError
-from .registry import backend_class, resolve_name
+from .registry import backend_class, backend_names, resolve_name
 
 URL_VARIABLE = "LANGSWARM_MEMORY_URL"
 """The environment variable that names the store of ``True``, ``"auto"`` and the production preset."""
@@ -38,8 +38,14 @@ ADDRESSES = {
 }
 """The setting that takes the URL of each backend."""
 
+VECTOR_STORES = {"chroma": "chroma", "chromadb": "chroma", "pinecone": "pinecone", "qdrant": "qdrant"}
+"""Names of vector stores that name the vector backend over that store, and the store's type."""
+
 CLOUD_REDIS_VARIABLES = ("REDISCLOUD_URL", "REDIS_TLS_URL")
 """Where hosting companies put the URL of a Redis; the cloud preset looks there as well."""
+
+UNSET: Any = object()
+"""No argument was given."""
 
 DEVELOPMENT_PATH = "./langswarm_dev_memory.db"
 PRODUCTION_PATH = "./langswarm_production_memory.db"
@@ -78,17 +84,21 @@ class MemoryConfiguration:
     summarize_in_background: bool = True
 
     @classmethod
-    def from_simple_config(cls, config: Any = True, /, **options: Any) -> MemoryConfiguration:
+    def from_simple_config(cls, config: Any = UNSET, /, **options: Any) -> MemoryConfiguration:
         """Build a configuration from any form.
 
         Args:
             config: True or None (auto), False (disabled), a preset, the name of a backend, a URL, a mapping with
                 ``backend`` and its options (under ``settings``, under ``config`` or beside), or a configuration.
-            **options: Options of the configuration or of the backend; they win.
+                Default: True.
+            **options: Options of the configuration or of the backend; they win. A ``config`` among them is the
+                configuration where none was given, and else a mapping of the backend's options.
 
         Raises:
             MemoryConfigurationError: None of these, an unknown backend, or an unknown key of a mapping.
         """
+        if config is UNSET:
+            config = options.pop("config", True)
         if isinstance(config, MemoryConfiguration):
             return _merged(config, options) if options else config
         if config is None or config is True:
@@ -111,11 +121,14 @@ class MemoryConfiguration:
         return cls.from_simple_config(text)
 
     def resolved(self) -> MemoryConfiguration:
-        """Return the configuration with ``"auto"`` replaced by a backend.
+        """Return the configuration with ``"auto"``, or the name of a vector store, replaced by a backend.
 
-        In debug mode: in memory. Else the store of ``LANGSWARM_MEMORY_URL``. Else the Redis of ``REDIS_URL``, or of
-        ``REDIS_HOST`` with ``REDIS_PORT``, ``REDIS_DB`` and ``REDIS_PASSWORD``. Else SQLite.
+        ``"auto"`` in debug mode: in memory. Else the store of ``LANGSWARM_MEMORY_URL``. Else the Redis of
+        ``REDIS_URL``, or of ``REDIS_HOST`` with ``REDIS_PORT``, ``REDIS_DB`` and ``REDIS_PASSWORD``. Else SQLite.
+        A vector store: the vector backend over it; options which that does not know are the store's own.
         """
+        if (store := _vector_store(self.backend)) is not None:
+            return _replace(self, backend="vector", settings=_vector_settings(store, self.settings))
         if resolve_name(self.backend) != "auto":
             return self
         backend, settings = "sqlite", dict[str, Any]()
@@ -211,7 +224,29 @@ def _from_text(cls: type[MemoryConfiguration], text: str) -> MemoryConfiguration
         backend, settings = _from_url(text)
         return cls(backend=backend, settings=settings)
     preset = _presets().get(text.lower())
-    return cls(**preset) if preset is not None else cls(backend=resolve_name(text))
+    if preset is not None:
+        return cls(**preset)
+    return cls(backend=text.lower() if _vector_store(text) is not None else resolve_name(text))
+
+
+def _vector_store(name: object) -> str | None:
+    """Return the type of the vector store that a backend's name means, unless it is registered as a backend."""
+    key = name.lower() if isinstance(name, str) else ""
+    return None if key in backend_names() else VECTOR_STORES.get(key)
+
+
+def _vector_settings(store: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of the vector backend; options that it does not know are the store's connection parameters."""
+    from .settings.vector import VectorSettings
+
+    known = {option.name for option in fields(VectorSettings)} | set(VectorSettings.aliases)
+    settings = {name: value for name, value in given.items() if name in known}
+    place = settings.get("vector_store") or {}
+    if not isinstance(place, Mapping):
+        raise MemoryConfigurationError("vector_store beside the name of one must be a mapping of its options", "vector")
+    parameters = {name: value for name, value in given.items() if name not in known}
+    parameters = {**(place.get("connection_params") or {}), **parameters}
+    return {**settings, "vector_store": {"store_type": store, **place, "connection_params": parameters}}
 
 
 def _from_url(url: str) -> tuple[str, dict[str, Any]]:

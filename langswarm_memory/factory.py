@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._lazy import installed
 from .backends import DRIVERS
-from .configuration import MemoryConfiguration
+from .configuration import UNSET, MemoryConfiguration
 from .errors import MemoryBackendError, MemoryConfigurationError
 from .interfaces.contracts import IMemoryBackend
 from .registry import backend_class, backend_names, location, register, resolve_name
@@ -28,8 +28,6 @@ __all__ = [
     "teardown_global_memory",
 ]
 
-_UNSET: Any = object()
-
 
 class MemoryFactory:
     """Makes backends and managers. All methods work on the class and on instances."""
@@ -44,7 +42,7 @@ class MemoryFactory:
         register(name, backend_class)
 
     @classmethod
-    def create_backend(cls, config: Any = True, /, **options: Any) -> IMemoryBackend:
+    def create_backend(cls, config: Any = UNSET, /, **options: Any) -> IMemoryBackend:
         """Return the backend of a configuration in any form. No I/O.
 
         Raises:
@@ -59,7 +57,7 @@ class MemoryFactory:
         return cast(IMemoryBackend, backend)
 
     @classmethod
-    def create_manager(cls, config: Any = True, /, **options: Any) -> MemoryManager:
+    def create_manager(cls, config: Any = UNSET, /, **options: Any) -> MemoryManager:
         """Return a manager over the backend of a configuration. No I/O; ``await`` starts it.
 
         Raises:
@@ -117,7 +115,7 @@ def create_memory_backend(backend_type: str, **settings: Any) -> IMemoryBackend:
 
 
 def create_memory_manager(
-    config: Any = _UNSET,
+    config: Any = UNSET,
     settings: Mapping[str, Any] | None = None,
     *,
     backend: str | None = None,
@@ -141,11 +139,11 @@ def create_memory_manager(
         MemoryConfigurationError: The configuration is wrong; an unknown option names the nearest known one.
     """
     if backend is not None:
-        if config is not _UNSET and not isinstance(config, Mapping):
+        if config is not UNSET and not isinstance(config, Mapping):
             raise MemoryConfigurationError("give the backend once: as the first argument or as backend=")
         kwargs = {**(config if isinstance(config, Mapping) else {}), **kwargs}
         config = backend
-    elif config is _UNSET:
+    elif config is UNSET:
         config = True
     if settings:
         kwargs = {"settings": dict(settings), **kwargs}
