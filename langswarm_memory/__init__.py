@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._lazy import attach
+from ._names import MODULES
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ if TYPE_CHECKING:
     from .context import setup_global_memory as setup_global_memory
     from .context import shutdown_global_memory as shutdown_global_memory
     from .context import teardown_global_memory as teardown_global_memory
+    from .embeddings import CachedEmbeddingProvider as CachedEmbeddingProvider
+    from .embeddings import CallableEmbeddingProvider as CallableEmbeddingProvider
+    from .embeddings import EmbeddingUsage as EmbeddingUsage
+    from .embeddings import IEmbeddingProvider as IEmbeddingProvider
+    from .embeddings import LocalEmbeddingProvider as LocalEmbeddingProvider
+    from .embeddings import OpenAIEmbeddingProvider as OpenAIEmbeddingProvider
+    from .embeddings import get_embedding_provider as get_embedding_provider
     from .errors import ConflictError as ConflictError
     from .errors import CorruptRecordError as CorruptRecordError
     from .errors import EmbeddingError as EmbeddingError
@@ -65,6 +73,7 @@ if TYPE_CHECKING:
     from .errors import SummarizerError as SummarizerError
     from .errors import UnsupportedOperationError as UnsupportedOperationError
     from .errors import VectorSearchError as VectorSearchError
+    from .errors import VectorStoreError as VectorStoreError
     from .factory import MemoryConfiguration as MemoryConfiguration
     from .factory import MemoryFactory as MemoryFactory
     from .factory import create_memory_backend as create_memory_backend
@@ -127,11 +136,30 @@ if TYPE_CHECKING:
     from .interfaces import SummaryType as SummaryType
     from .interfaces import Timestamp as Timestamp
     from .manager import MemoryManager as MemoryManager
+    from .migration.backup import BackupReport as BackupReport
+    from .migration.backup import backup as backup
+    from .migration.hashing import content_hashes as content_hashes
+    from .migration.migrator import MemoryMigrator as MemoryMigrator
+    from .migration.opening import open_source as open_source
+    from .migration.report import TransferFailure as TransferFailure
+    from .migration.report import TransferReport as TransferReport
+    from .migration.restore import BackupSource as BackupSource
+    from .migration.restore import restore as restore
+    from .migration.sources import CurrentFormatError as CurrentFormatError
+    from .migration.sources import UnknownFormatError as UnknownFormatError
+    from .migration.sources import detect_source as detect_source
+    from .migration.stores import StoreSource as StoreSource
+    from .migration.transfer import transfer as transfer
+    from .migration.v1 import V1MemoryMigrator as V1MemoryMigrator
     from .providers import InvalidAnswerError as InvalidAnswerError
     from .providers import LLMProvider as LLMProvider
     from .providers import LocalProvider as LocalProvider
     from .providers import ProviderError as ProviderError
+    from .recall import Fusion as Fusion
+    from .recall import RecallHit as RecallHit
+    from .search import Highlight as Highlight
     from .session import BaseMemorySession as BaseMemorySession
+    from .streaming import Draft as Draft
     from .summaries import Digest as Digest
     from .summaries import LLMSummarizer as LLMSummarizer
     from .summaries import Summarizer as Summarizer
@@ -140,144 +168,31 @@ if TYPE_CHECKING:
     from .tokens import count_tools as count_tools
     from .tokens import estimate_tokens as estimate_tokens
     from .tokens import get_token_counter as get_token_counter
+    from .vector_stores import IVectorStore as IVectorStore
+    from .vector_stores import NativeChromaStore as NativeChromaStore
+    from .vector_stores import NativePGVectorStore as NativePGVectorStore
+    from .vector_stores import NativePineconeStore as NativePineconeStore
+    from .vector_stores import NativeQdrantStore as NativeQdrantStore
+    from .vector_stores import NativeRedisVectorStore as NativeRedisVectorStore
+    from .vector_stores import NativeSQLiteStore as NativeSQLiteStore
+    from .vector_stores import NativeVectorStore as NativeVectorStore
+    from .vector_stores import VectorDocument as VectorDocument
+    from .vector_stores import VectorQuery as VectorQuery
+    from .vector_stores import VectorResult as VectorResult
+    from .vector_stores import VectorStoreConfig as VectorStoreConfig
+    from .vector_stores import VectorStoreFactory as VectorStoreFactory
+    from .vector_stores import create_auto_store as create_auto_store
+    from .vector_stores import create_development_store as create_development_store
+    from .vector_stores import create_production_store as create_production_store
 
 __author__ = "The langswarm_memory authors"
 __license__ = "Apache-2.0"
 
-_MODULES = {
-    "AnthropicMessages": "formats",
-    "BIGQUERY_AVAILABLE": "backends",
-    "BaseMemoryBackend": "backend",
-    "BaseMemorySession": "session",
-    "BatchOperation": "interfaces",
-    "BatchResult": "interfaces",
-    "BigQueryBackend": "backends",
-    "BigQuerySession": "backends",
-    "BlobStore": "formats",
-    "ConflictError": "errors",
-    "Content": "interfaces",
-    "ConversationSummary": "interfaces",
-    "CorruptRecordError": "errors",
-    "Digest": "summaries",
-    "DirectoryBlobStore": "formats",
-    "ELASTICSEARCH_AVAILABLE": "backends",
-    "ElasticsearchBackend": "backends",
-    "ElasticsearchSession": "backends",
-    "EmbeddingError": "errors",
-    "GeminiContents": "formats",
-    "IMemoryBackend": "interfaces",
-    "IMemoryManager": "interfaces",
-    "IMemoryMigrator": "interfaces",
-    "IMemoryProvider": "interfaces",
-    "IMemorySession": "interfaces",
-    "ImportReport": "importing",
-    "InMemoryBackend": "backends",
-    "InMemorySession": "backends",
-    "InvalidAnswerError": "providers",
-    "InvalidInputError": "errors",
-    "LLMProvider": "providers",
-    "LLMSummarizer": "summaries",
-    "LangSwarmMemoryError": "errors",
-    "Links": "formats",
-    "LocalProvider": "providers",
-    "Loss": "formats",
-    "LossReport": "formats",
-    "MONGODB_AVAILABLE": "backends",
-    "MemoryBackendError": "errors",
-    "MemoryBackendType": "interfaces",
-    "MemoryCallback": "interfaces",
-    "MemoryConfig": "interfaces",
-    "MemoryConfiguration": "factory",
-    "MemoryConfigurationError": "errors",
-    "MemoryConnectionError": "errors",
-    "MemoryEvent": "interfaces",
-    "MemoryFactory": "factory",
-    "MemoryManager": "manager",
-    "MemorySessionContext": "context",
-    "MemoryStorageError": "errors",
-    "MemoryUsage": "interfaces",
-    "Message": "interfaces",
-    "MessageList": "interfaces",
-    "MessageRole": "interfaces",
-    "MissingDependencyError": "errors",
-    "MongoDBBackend": "backends",
-    "MongoDBSession": "backends",
-    "NotConnectedError": "errors",
-    "POSTGRES_AVAILABLE": "backends",
-    "PostgresBackend": "backends",
-    "PostgresSession": "backends",
-    "ProgressCallback": "interfaces",
-    "ProviderError": "providers",
-    "QueryError": "errors",
-    "REDIS_AVAILABLE": "backends",
-    "RedisBackend": "backends",
-    "RedisSession": "backends",
-    "SQLiteBackend": "backends",
-    "SQLiteSession": "backends",
-    "SchemaVersionError": "errors",
-    "SearchQuery": "interfaces",
-    "SearchResult": "interfaces",
-    "SerializationFormat": "interfaces",
-    "SessionExistsError": "errors",
-    "SessionExpiredError": "errors",
-    "SessionList": "interfaces",
-    "SessionMetadata": "interfaces",
-    "SessionNotFoundError": "errors",
-    "SessionOwnershipError": "errors",
-    "SessionStatus": "interfaces",
-    "StorageFullError": "errors",
-    "StorageReadOnlyError": "errors",
-    "StorageUnavailableError": "errors",
-    "Summarizer": "summaries",
-    "SummarizerError": "errors",
-    "SummaryType": "interfaces",
-    "Timestamp": "interfaces",
-    "TokenCounter": "tokens",
-    "UnsupportedOperationError": "errors",
-    "VectorSearchError": "errors",
-    "attach_binaries": "formats",
-    "count_messages": "tokens",
-    "count_tools": "tokens",
-    "create_anthropic_message": "formats",
-    "create_memory_backend": "factory",
-    "create_memory_manager": "factory",
-    "create_openai_message": "formats",
-    "create_session": "context",
-    "detach_binaries": "formats",
-    "estimate_tokens": "tokens",
-    "from_anthropic": "formats",
-    "from_gemini": "formats",
-    "from_openai": "formats",
-    "from_responses": "formats",
-    "get_global_memory_manager": "context",
-    "get_memory_manager": "context",
-    "get_session": "context",
-    "get_token_counter": "tokens",
-    "import_conversations": "importing",
-    "initialize_memory": "context",
-    "links": "formats",
-    "loss_report": "formats",
-    "messages_from_anthropic": "formats",
-    "messages_from_gemini": "formats",
-    "messages_from_openai": "formats",
-    "messages_from_responses": "formats",
-    "messages_to_anthropic_format": "formats",
-    "messages_to_gemini_format": "formats",
-    "messages_to_openai_format": "formats",
-    "messages_to_responses_format": "formats",
-    "set_memory_manager": "context",
-    "setup_global_memory": "context",
-    "shutdown_global_memory": "context",
-    "teardown_global_memory": "context",
-    "to_anthropic": "formats",
-    "to_gemini": "formats",
-    "to_openai": "formats",
-    "to_responses": "formats",
-}
+_NAMES = {name: f"{__name__}.{module}" for name, module in MODULES.items()}
 
-__all__ = ["__author__", "__license__", "__version__", *_MODULES]
+__all__ = ["__author__", "__license__", "__version__", *_NAMES]
 
-__getattr__ = attach(__name__, {name: f"{__name__}.{module}" for name, module in _MODULES.items()})
+__getattr__ = attach(__name__, _NAMES)
 
 
 def __dir__() -> list[str]:

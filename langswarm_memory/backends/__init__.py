@@ -41,7 +41,6 @@ BACKENDS: dict[str, str] = {
     "vector": "langswarm_memory.backends.vector:VectorMemoryBackend",
 }
 """Where each backend's class is."""
-
 DRIVERS: dict[str, str] = {
     "in_memory": "",
     "sqlite": "sqlite3",
@@ -54,24 +53,17 @@ DRIVERS: dict[str, str] = {
 }
 """The package each backend needs beyond the core install."""
 
-_NAMES = {
-    "InMemoryBackend": "in_memory",
-    "InMemorySession": "in_memory",
-    "SQLiteBackend": "sqlite",
-    "SQLiteSession": "sqlite",
-    "PostgresBackend": "postgres",
-    "PostgresSession": "postgres",
-    "RedisBackend": "redis",
-    "RedisSession": "redis",
-    "MongoDBBackend": "mongodb",
-    "MongoDBSession": "mongodb",
-    "ElasticsearchBackend": "elasticsearch",
-    "ElasticsearchSession": "elasticsearch",
-    "BigQueryBackend": "bigquery",
-    "BigQuerySession": "bigquery",
-    "VectorMemoryBackend": "vector",
-    "VectorMemorySession": "vector",
+_CLASSES = {
+    "in_memory": "InMemory",
+    "sqlite": "SQLite",
+    "postgres": "Postgres",
+    "redis": "Redis",
+    "mongodb": "MongoDB",
+    "elasticsearch": "Elasticsearch",
+    "bigquery": "BigQuery",
+    "vector": "VectorMemory",
 }
+_NAMES = {f"{name}{kind}": f"{__name__}.{at}" for at, name in _CLASSES.items() for kind in ("Backend", "Session")}
 
 __all__ = [
     "BIGQUERY_AVAILABLE",
@@ -97,7 +89,7 @@ __all__ = [
     "VectorMemorySession",
 ]
 
-_resolve = attach(__name__, {name: f"{__name__}.{module}" for name, module in _NAMES.items()})
+_resolve = attach(__name__, _NAMES)
 
 
 def __getattr__(name: str) -> Any:

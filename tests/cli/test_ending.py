@@ -14,6 +14,10 @@ from tests.importing.conversations import SUPPORT
 
 COMMANDS = [
     ["import"],
+    ["backup"],
+    ["restore"],
+    ["migrate"],
+    ["reindex"],
     ["sessions"],
     ["show"],
     ["stats"],
@@ -59,6 +63,10 @@ WRONG_USAGE = [
     ["nonsense"],
     ["show"],
     ["import"],
+    ["backup"],
+    ["restore"],
+    ["migrate", "sqlite:///from.db"],
+    ["reindex", "--model", "local", "--drop", "local"],
     ["sessions", "--limit", "0"],
     ["sessions", "--limit", "many"],
     ["sessions", "--status", "nonsense"],

@@ -268,7 +268,7 @@ def check_make(words: list[str], block: Block) -> None:
 def check_pip(words: list[str], block: Block) -> None:
     """Refuse a `pip install` of something else than this package with extras that it has."""
     for word in words:
-        match = re.fullmatch(r"(?:langswarm-memory|\.)(?:\[([\w,]+)\])?", word)
+        match = re.fullmatch(r"(?:langswarm-memory|\.)(?:\[([\w,-]+)\])?", word)
         if word == "-e":
             continue
         if match is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
@@ -94,6 +95,16 @@ def mentions(data: Data) -> Rows:
         for found in sorted(data, key=lambda found: found.id)
         for seq, message in enumerate(found.messages, 1)
         if message["role"] in ("user", "assistant") and "refund" in (message["content"] or "").lower()
+    ]
+
+
+def indexed_mentions(data: Data) -> Rows:
+    word = re.compile(r"(?<![^\W_])refund(s|ed|ing|able)?(?![^\W_])", re.IGNORECASE)
+    return [
+        (found.id, seq, message["content"])
+        for found in data
+        for seq, message in enumerate(found.messages, 1)
+        if word.search(message["content"] or "")
     ]
 
 
@@ -196,7 +207,7 @@ ANSWERS: dict[str, Callable[[Data], Rows]] = {
 }
 
 SQL_ANSWERS: dict[str, list[Callable[[Data], Rows]]] = {
-    "sqlite": [calls_per_tool],
-    "postgres": [calls_per_tool, percentiles, orders_looked_up],
+    "sqlite": [calls_per_tool, indexed_mentions],
+    "postgres": [calls_per_tool, indexed_mentions, percentiles, orders_looked_up],
 }
 """What the blocks of SQL for one database give, in their order."""

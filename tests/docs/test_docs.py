@@ -209,7 +209,7 @@ def test_every_command_has_its_options_documented() -> None:
 
 def test_every_extra_is_documented() -> None:
     section = documentation.read("docs/getting-started.md").partition("\n## Extras\n")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == documentation.extras()
+    assert set(re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)) == documentation.extras()
 
 
 # --- site ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from tests.sql.databases import CHECKOUT, Alembic, Database, config
 from tests.sql.golden import conversations, make
 
 PAGE = "docs/migrations.md"
+BEFORE = migrate.HEAD  # read now: tests give the package another
+NEXT = f"{int(BEFORE) + 1:04d}"
 
 
 def blocks_with(text: str) -> list[str]:
@@ -49,21 +51,31 @@ def test_commands_make_the_revision_that_the_page_names(checkout: Path) -> None:
 def with_revision(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package with the revision that the page prints."""
     (text,) = blocks_with("def upgrade")
-    (checkout / "alembic" / "versions" / "0002_as_printed.py").write_text(text)
+    (checkout / "alembic" / "versions" / f"{NEXT}_as_printed.py").write_text(text)
     monkeypatch.setattr(migrate, "script_location", lambda: checkout / "alembic")
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "HEAD", NEXT)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """A store of the first revision that holds conversations."""
+    """A store of this version's revision that holds conversations."""
     if request.param == "sqlite":
         database = Database("sqlite", f"sqlite:///{tmp_path / 'memory.db'}")
-        shutil.copy(make.sqlite_file("0001"), database.path)
+        shutil.copy(make.sqlite_file(BEFORE), database.path)
         return database
     database = Database("postgres", request.getfixturevalue("postgres_url"))
-    database.run(make.postgres_script("0001").read_text(encoding="utf-8"))
+    database.run(make.postgres_script(BEFORE).read_text(encoding="utf-8"))
     return database
+
+
+def test_printed_revision_is_the_next_one() -> None:
+    (text,) = blocks_with("def upgrade")
+    assert f'revision = "{NEXT}"\ndown_revision = "{BEFORE}"\n' in text
+
+
+def test_page_lists_every_revision() -> None:
+    listed = re.findall(r"^\| `(\d{4})` \|", pages.read(PAGE), re.MULTILINE)
+    assert listed == sorted(migrate.known_revisions())
 
 
 @pytest.mark.usefixtures("with_revision")
@@ -77,8 +89,8 @@ async def test_printed_revision_keeps_every_conversation(golden: Database) -> No
 def test_printed_revision_can_be_undone(golden: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         command.upgrade(config(golden), "head")
-        command.downgrade(config(golden), "0001")
-    monkeypatch.setattr(migrate, "HEAD", "0001")
+        command.downgrade(config(golden), BEFORE)
+    monkeypatch.setattr(migrate, "HEAD", BEFORE)
 
     async def read() -> object:
         async with golden.backend(auto_migrate=False) as backend:

@@ -1,4 +1,4 @@
-"""What `import langswarm_memory` loads, and that every public name is there."""
+"""What `import langswarm_memory` loads, that every public name is there, and what works without any extra."""
 
 from __future__ import annotations
 
@@ -9,27 +9,39 @@ import sys
 import pytest
 
 HEAVY = (
-    "dateparser",
-    "nltk",
-    "phonenumbers",
-    "py3langid",
-    "textblob",
-    "bpe_openai",
-    "rs_bpe",
     "aiosqlite",
     "alembic",
     "asyncpg",
+    "bpe_openai",
+    "chromadb",
     "click",
+    "dateparser",
     "elasticsearch",
     "google.cloud",
     "motor",
+    "nltk",
     "numpy",
+    "openai",
     "pgvector",
+    "phonenumbers",
+    "pinecone",
+    "py3langid",
     "pymongo",
+    "qdrant_client",
     "redis",
     "rich",
+    "rs_bpe",
+    "safetensors",
+    "snowballstemmer",
     "sqlalchemy",
+    "sqlite_vec",
+    "stamina",
+    "textblob",
+    "tokenizers",
 )
+
+CORE = ("aiosqlite", "alembic", "snowballstemmer", "sqlalchemy")
+"""Those of them that a bare install brings."""
 
 
 def in_new_interpreter(program: str) -> str:
@@ -44,7 +56,7 @@ def loaded_by_import() -> list[str]:
     )
 
 
-@pytest.mark.parametrize("package", HEAVY)
+@pytest.mark.parametrize("package", HEAVY, ids="package {}".format)  # the bare name of one may be that of a store
 def test_import_does_not_load(loaded_by_import: list[str], package: str) -> None:
     assert [name for name in loaded_by_import if name == package or name.startswith(f"{package}.")] == []
 
@@ -63,3 +75,21 @@ def test_every_public_name_resolves() -> None:
 def test_every_public_name_is_listed_by_dir() -> None:
     unlisted = in_new_interpreter("import langswarm_memory as m; print(sorted(set(m.__all__) - set(dir(m))))")
     assert unlisted.strip() == "[]"
+
+
+def test_sqlite_needs_no_extra() -> None:
+    program = f"""
+import asyncio, sys
+for name in {sorted(set(HEAVY) - set(CORE))!r}:
+    sys.modules[name] = None
+from langswarm_memory import Message, create_memory_manager
+
+async def main():
+    async with create_memory_manager("sqlite", db_path=":memory:") as manager:
+        session = await manager.create_session("s")
+        await session.add_message(Message("user", "Kept."))
+        print(*[message.text for message in await manager.search_messages("kept")])
+
+asyncio.run(main())
+"""
+    assert in_new_interpreter(program).strip() == "Kept."

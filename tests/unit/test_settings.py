@@ -225,7 +225,7 @@ async def test_command_timeout_of_none_is_no_bound(postgres_url: str) -> None:
         {"server_settings": ["a"]},
         {"server_settings": {"statement_timeout": 5}},
         {"table_prefix": "ls_"},
-        {"enable_vector": True},
+        {"enable_vector": True},  # without an embedding
         {"table_name": "agent_conversations"},
         {"enable_search": True},
     ],

@@ -26,8 +26,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.expression import Executable
 
-from .listening import CHANNEL
 from .statements import MESSAGE_COLUMNS, M, S, alive, parameter
+from .watched import CHANNEL
 
 
 def _bump(now: ColumnElement[Any], count: Any, tokens: Any, expires: ColumnElement[Any]) -> dict[str, Any]:

@@ -7,23 +7,20 @@ the session's row says until when, and a watcher renews that.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-CHANNEL = "langswarm_memory"
-WATCH_SECONDS = 60  # how long a session is told about after its watcher was last heard of
+from ...errors import StorageUnavailableError
+from .failures import DRIVER_ERRORS, translate
+from .leases import SERVER_ERRORS
+from .watched import CHANNEL, payload
+
 RENEW_SECONDS = 20.0
 
 Mark = Callable[[str], Awaitable[None]]
-
-
-def payload(session_id: str) -> str:
-    """Return what a notification says: a digest, as ids may be longer than a notification takes."""
-    return hashlib.md5(session_id.encode(), usedforsecurity=False).hexdigest()
 
 
 class Listener:
@@ -56,10 +53,8 @@ class Listener:
                 end = loop.time() + seconds
                 while (now := loop.time()) < end and not told.is_set():
                     if now - renewed >= RENEW_SECONDS:
-                        if self._raw is None or self._raw.is_closed():
-                            await self._listen()
-                        await self._mark(session_id)
                         renewed = now
+                        await self._renew(session_id)
                     try:
                         async with asyncio.timeout(min(end - now, RENEW_SECONDS)):
                             await told.wait()
@@ -76,14 +71,24 @@ class Listener:
             if not self._watchers:
                 await self.close()
 
+    async def _renew(self, session_id: str) -> None:
+        try:
+            await self._listen()
+            await self._mark(session_id)
+        except StorageUnavailableError:
+            return  # until the next time, its watcher goes on by looking
+
     async def _listen(self) -> None:
         async with self._opening:
             if self._raw is not None and not self._raw.is_closed():
                 return
-            await self._stack.aclose()
-            connection = await self._stack.enter_async_context(self._engine.connect())
-            raw: Any = (await connection.get_raw_connection()).driver_connection
-            await raw.add_listener(CHANNEL, self._heard)
+            try:
+                await self._stack.aclose()
+                connection = await self._stack.enter_async_context(self._engine.connect())
+                raw: Any = (await connection.get_raw_connection()).driver_connection
+                await raw.add_listener(CHANNEL, self._heard)
+            except (*DRIVER_ERRORS, *SERVER_ERRORS) as exc:
+                raise translate("postgres", "signals", exc) from exc
             self._raw = raw
 
     def _heard(self, _connection: Any, _process: int, _channel: str, text: str) -> None:

@@ -221,6 +221,7 @@ def postgres_search(
     bind = Arguments(lambda number: f"${number}")
     conditions = [*scope_postgres(where, bind, instant), *_place(bind, after)]
     messages, vector = f"{schema}messages", vector_sql(language)
+    row = "tableoid AS part, ctid AS id"  # where a row lies is unique within a partition only
 
     def matching(phrase: WordPhrase) -> str:
         if all(word.text in STOP_WORDS and not word.prefix for word in phrase):
@@ -233,21 +234,25 @@ def postgres_search(
     ]
     telling = [term for term in terms if term[0].text not in STOP_WORDS or term[0].prefix or len(term) > 1]
     matches = " UNION ALL ".join(
-        f"SELECT ctid AS id, {number} AS term, token_count FROM {messages} WHERE {matching(term)}"
+        f"SELECT {row}, {number} AS term, token_count FROM {messages} WHERE {matching(term)}"
         for number, term in enumerate(dict.fromkeys(telling or terms))
     )
     for phrase in query.phrases:
-        matches = f"SELECT * FROM ({matches}) o WHERE id IN (SELECT ctid FROM {messages} WHERE {matching(phrase)})"
+        rows = f"SELECT {row} FROM {messages} WHERE {matching(phrase)}"
+        matches = f"SELECT * FROM ({matches}) o WHERE (part, id) IN ({rows})"
     for phrase in query.excluded:
-        matches = f"SELECT * FROM ({matches}) o WHERE id NOT IN (SELECT ctid FROM {messages} WHERE {matching(phrase)})"
+        rows = f"SELECT {row} FROM {messages} WHERE {matching(phrase)}"
+        matches = f"SELECT * FROM ({matches}) o WHERE (part, id) NOT IN ({rows})"
     parts = [
         f"WITH hits AS MATERIALIZED ({matches})",
-        "whole AS (SELECT count(DISTINCT id) AS total, greatest(avg(token_count)::float8, 1) AS mean FROM hits)",
+        "whole AS (SELECT (SELECT count(*) FROM (SELECT DISTINCT part, id FROM hits) d) AS total, "
+        "greatest(avg(token_count)::float8, 1) AS mean FROM hits)",
         "terms AS (SELECT term, ln(1 + (min(total) - count(*) + 0.5) / (count(*) + 0.5)) AS weight "
         "FROM hits, whole GROUP BY term)",
-        f"found AS MATERIALIZED (SELECT hits.id, round((sum(weight) * {K1 + 1} / (1 + {K1} * ({1 - B} + {B} * "
+        "found AS MATERIALIZED (SELECT hits.part, hits.id, "
+        f"round((sum(weight) * {K1 + 1} / (1 + {K1} * ({1 - B} + {B} * "
         f"min(token_count) / min(mean))))::numeric, {SCORE_DIGITS})::float8 AS score "
-        "FROM hits JOIN terms USING (term), whole GROUP BY hits.id)",
+        "FROM hits JOIN terms USING (term), whole GROUP BY hits.part, hits.id)",
     ]
     bound = ""
     if bounded:
@@ -256,7 +261,8 @@ def postgres_search(
     sql = (
         f"{', '.join(parts)} "
         f"SELECT m.session_id, f.score, (SELECT count(*) FROM found), {message_columns()} FROM found f "
-        f"JOIN {messages} m ON m.ctid = f.id JOIN {schema}sessions s ON s.session_id = m.session_id "
+        f"JOIN {messages} m ON m.tableoid = f.part AND m.ctid = f.id "
+        f"JOIN {schema}sessions s ON s.session_id = m.session_id "
         f"WHERE {bound}{' AND '.join(conditions) or 'true'} "
         f"ORDER BY f.score DESC, m.session_id, m.seq DESC LIMIT {bind(limit)}"
     )

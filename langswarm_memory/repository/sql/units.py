@@ -36,12 +36,12 @@ from ..optional import IndexState
 from ..protocol import Appended, Rewrite, StoreStats
 from .driver import Batch
 from .failures import is_unique_violation
-from .listening import CHANNEL, WATCH_SECONDS, payload
 from .mapping import message_from_row, summary_from_row
 from .models import MessageRow, SessionRow
 from .statements import EMBEDDINGS, MESSAGE_COLUMNS, SUMMARIES, M, S
 from .statements import INDEXES as I
 from .types import JsonText, UTCDateTime
+from .watched import CHANNEL, WATCH_SECONDS, payload
 
 ID_PAGE = 500  # ids per IN list; SQLite before 3.32 allows 999 parameters in all
 
@@ -354,17 +354,17 @@ def index_state(db: Session, session_id: str, index: str) -> IndexState | None:
 def mark_indexed(db: Session, session_id: str, index: str, last_seq: int, edits: int) -> None:
     """Write how far an index has come with a session."""
     values = {"last_seq": last_seq, "edits": edits}
-    done = db.execute(
+    known = (
         update(I).where(I.c.session_id == session_id, I.c.index_name == index).values(values).returning(I.c.last_seq)
     )
-    if done.one_or_none() is None:
-        session = select(
-            literal(session_id, S.c.session_id.type), literal(index, Text()), *map(literal, values.values())
-        )
-        # Only beside a session that exists, which stays until this is committed.
-        exists = select(S.c.session_id).where(S.c.session_id == session_id).with_for_update(key_share=True)
-        if db.execute(exists).one_or_none() is not None:
-            db.execute(insert(I).from_select(["session_id", "index_name", "last_seq", "edits"], session))
+    if db.execute(known).one_or_none() is not None:
+        return
+    # Only beside a session that exists, which stays until this is committed; of two who come first, one waits here.
+    exists = select(S.c.session_id).where(S.c.session_id == session_id).with_for_update(key_share=True)
+    if db.execute(exists).one_or_none() is None or db.execute(known).one_or_none() is not None:
+        return
+    session = select(literal(session_id, S.c.session_id.type), literal(index, Text()), *map(literal, values.values()))
+    db.execute(insert(I).from_select(["session_id", "index_name", "last_seq", "edits"], session))
 
 
 def forget_index(db: Session, index: str) -> None:
