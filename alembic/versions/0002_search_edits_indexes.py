@@ -27,7 +27,7 @@ FLOATS = sa.LargeBinary().with_variant(postgresql.ARRAY(sa.REAL()), "postgresql"
 
 # As they are at this revision, whatever the package makes later.
 SQLITE_TEXT = (
-    "CREATE VIEW messages_searchable AS SELECT rowid AS id, substr(content, 1, 100000) AS content FROM messages",
+    "CREATE VIEW messages_searchable AS SELECT rowid AS id, substr(content, 1, 100000) AS content FROM messages WHERE messages.content <> ''",
     "CREATE VIEW messages_unspaced AS SELECT rowid AS id, substr(content, 1, 100000) AS content FROM messages WHERE messages.content GLOB '*[\u0e00-\u0effក-\u17ff\u3040-ヿ㐀-䶿一-鿿豈-\ufaff𠀀-\U0003134f]*'",
     "CREATE VIRTUAL TABLE messages_text USING fts5(content, content='messages_searchable', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2')",
     "CREATE VIRTUAL TABLE messages_trigrams USING fts5(content, content='messages_unspaced', content_rowid='id', tokenize='trigram')",

@@ -24,8 +24,9 @@ from alembic.config import Config
 from langswarm_memory import Message, SessionMetadata
 from langswarm_memory.backends.postgres import PostgresBackend
 from langswarm_memory.backends.sqlite import SQLiteBackend
+from langswarm_memory.models import Base
 from langswarm_memory.relational import RelationalBackend
-from langswarm_memory.repository.sql.migrate import alembic_config
+from langswarm_memory.repository.sql.migrate import VERSION_TABLE, alembic_config
 from tests.services import postgres
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -166,9 +167,16 @@ def create(database: Database) -> None:
     asyncio.run(run())
 
 
+FTS5_PARTS = ("", "_config", "_data", "_docsize", "_idx")
+"""What FTS5 calls the tables behind a virtual table."""
+
+
 def our_tables(database: Database) -> set[str]:
     """Return what ``tables`` gives once ours are there."""
-    return {database.table(name) for name in ("messages", "sessions", "summaries", "langswarm_memory_version")}
+    names = {*Base.metadata.tables, VERSION_TABLE}
+    if database.kind == "sqlite":
+        names |= {f"{index}{part}" for index in ("messages_text", "messages_trigrams") for part in FTS5_PARTS}
+    return {database.table(name) for name in names}
 
 
 @contextmanager

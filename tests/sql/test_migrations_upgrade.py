@@ -23,6 +23,8 @@ from tests.sql.databases import CHECKOUT, Alembic, Database, config, finish
 from tests.sql.golden import conversations, make
 
 REVISIONS = sorted(migrate.known_revisions())
+BEFORE = migrate.HEAD  # read now: tests give the package another
+NEXT = f"{int(BEFORE) + 1:04d}"
 STORES = ("sqlite", "postgres")
 
 
@@ -44,8 +46,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 
 @pytest.fixture
 def golden(empty: Database) -> Database:
-    """A store of the first revision that holds conversations."""
-    furnish("0001", empty)
+    """A store of this version's revision that holds conversations."""
+    furnish(BEFORE, empty)
     return empty
 
 
@@ -142,7 +144,7 @@ FURTHER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "{revision}", "{before}"
 
 def upgrade():
     with op.batch_alter_table("sessions") as batch:  # altering: on SQLite by copying and dropping the table
@@ -161,14 +163,15 @@ def tree(folder: Path, more: str = "") -> Path:
     """Copy the checkout's Alembic files and give them a further revision; return the folder of alembic.ini."""
     shutil.copytree(CHECKOUT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "alembic.ini", folder)
-    (folder / "alembic" / "versions" / "0002_mood.py").write_text(FURTHER.format(more=more))
+    further = FURTHER.format(revision=NEXT, before=BEFORE, more=more)
+    (folder / "alembic" / "versions" / f"{NEXT}_mood.py").write_text(further)
     return folder
 
 
 def use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the package be of a version that needs the further revision."""
     monkeypatch.setattr(migrate, "script_location", lambda: folder / "alembic")
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "HEAD", NEXT)
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_older_store_is_upgraded_on_connecting(golden: Database) -> None:
     async with golden.backend():
         pass
-    assert golden.revision() == "0002"
+    assert golden.revision() == NEXT
     assert golden.rows("SELECT DISTINCT mood FROM sessions") == [("calm",)]
 
 
@@ -199,14 +202,14 @@ async def test_upgrade_on_connecting_keeps_every_row(golden: Database) -> None:
 @both
 def test_upgrade_by_command_keeps_every_row(golden: Database, newer: Path) -> None:
     Alembic(newer)(*golden.x_arguments, "upgrade", "head")
-    assert (golden.revision(), counts(golden)) == ("0002", GOLDEN_COUNTS)
+    assert (golden.revision(), counts(golden)) == (NEXT, GOLDEN_COUNTS)
 
 
 @both
 def test_downgrade_by_command_keeps_every_row(golden: Database, newer: Path) -> None:
     before = golden.catalogue()
     command.upgrade(config(golden), "head")
-    command.downgrade(config(golden), "0001")
+    command.downgrade(config(golden), BEFORE)
     assert counts(golden) == GOLDEN_COUNTS
     if golden.kind == "postgres":
         assert golden.catalogue() == before
@@ -238,7 +241,7 @@ async def test_altering_a_table_keeps_references_to_it(golden: Database) -> None
 async def test_older_store_is_refused_without_auto_migrate(golden: Database) -> None:
     with pytest.raises(SchemaVersionError, match="langswarm-memory db upgrade") as raised:
         await golden.backend(auto_migrate=False).connect()
-    assert (raised.value.found, raised.value.expected) == ("0001", "0002")
+    assert (raised.value.found, raised.value.expected) == (BEFORE, NEXT)
 
 
 @both
@@ -248,7 +251,7 @@ async def test_eight_tasks_upgrade_an_older_store_at_once(golden: Database) -> N
     await asyncio.gather(*(backend.connect() for backend in backends))
     await asyncio.gather(*(backend.create_session(SessionMetadata(f"s{n}")) for n, backend in enumerate(backends)))
     await asyncio.gather(*(backend.disconnect() for backend in backends))
-    assert (golden.revision(), counts(golden)) == ("0002", [(11, 8, 1)])
+    assert (golden.revision(), counts(golden)) == (NEXT, [(11, 8, 1)])
 
 
 @both
@@ -256,7 +259,7 @@ def test_two_processes_upgrade_an_older_store_at_once(golden: Database, newer: P
     alembic = Alembic(newer)
     ends = [finish(process) for process in [alembic.start(*golden.x_arguments, "upgrade", "head") for _ in range(2)]]
     assert [end.returncode for end in ends] == [0, 0], ends
-    assert (golden.revision(), counts(golden)) == ("0002", GOLDEN_COUNTS)
+    assert (golden.revision(), counts(golden)) == (NEXT, GOLDEN_COUNTS)
 
 
 @pytest.fixture
@@ -269,7 +272,7 @@ def several(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Dat
             server: PostgresService = request.getfixturevalue("postgres_server")
             databases = [Database("postgres", stack.enter_context(server.fresh_database())) for _ in range(5)]
         for database in databases:
-            furnish("0001", database)
+            furnish(BEFORE, database)
         yield databases
 
 
@@ -280,7 +283,7 @@ async def test_several_older_stores_are_upgraded_at_once(several: list[Database]
     backends = [database.backend() for database in several]
     await asyncio.gather(*(backend.connect() for backend in backends))
     await asyncio.gather(*(backend.disconnect() for backend in backends))
-    assert [(database.revision(), counts(database)) for database in several] == [("0002", GOLDEN_COUNTS)] * 5
+    assert [(database.revision(), counts(database)) for database in several] == [(NEXT, GOLDEN_COUNTS)] * 5
 
 
 # --- a revision that fails -----------------------------------------------------------------------------------------
@@ -294,7 +297,7 @@ async def test_failed_upgrade_leaves_the_store_as_it_was(
     use(tree(tmp_path / "broken", more='op.execute("INSERT INTO nowhere VALUES (1)")'), monkeypatch)
     with pytest.raises(MemoryBackendError):
         await golden.backend().connect()
-    assert (golden.revision(), golden.catalogue(), counts(golden)) == ("0001", before, GOLDEN_COUNTS)
+    assert (golden.revision(), golden.catalogue(), counts(golden)) == (BEFORE, before, GOLDEN_COUNTS)
 
 
 @both
@@ -302,7 +305,7 @@ def test_failed_upgrade_by_command_leaves_the_store_as_it_was(golden: Database, 
     before = golden.catalogue()
     folder = tree(tmp_path / "broken", more='op.execute("INSERT INTO nowhere VALUES (1)")')
     assert Alembic(folder).attempt(*golden.x_arguments, "upgrade", "head").returncode != 0
-    assert (golden.revision(), golden.catalogue(), counts(golden)) == ("0001", before, GOLDEN_COUNTS)
+    assert (golden.revision(), golden.catalogue(), counts(golden)) == (BEFORE, before, GOLDEN_COUNTS)
 
 
 @both
@@ -316,4 +319,4 @@ async def test_store_can_be_upgraded_after_a_failed_attempt(
     use(tree(tmp_path / "mended"), monkeypatch)
     await backend.connect()
     await backend.disconnect()
-    assert (golden.revision(), counts(golden)) == ("0002", GOLDEN_COUNTS)
+    assert (golden.revision(), counts(golden)) == (NEXT, GOLDEN_COUNTS)

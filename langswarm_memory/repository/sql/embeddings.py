@@ -6,20 +6,24 @@ is installed. Both answer with the messages themselves, in one statement.
 
 from __future__ import annotations
 
+import math
 import struct
 from array import array
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...errors import InvalidInputError, MemoryConfigurationError
 from ...interfaces.records import SessionMetadata
 from ...recall.embedded import Embedded, Near
+from ...vector_stores.checking import unpack
 from ...vector_stores.exact import ExactIndex
 from ..text_search import SearchFilter
 from .driver import SQLDriver
 from .mapping import message_from_row
 from .statements import Statement
 from .text_search import Arguments, message_columns, narrow, scope_postgres, scope_sqlite, searchable_scope
+from .vectors import index_name
 
 WRITE_PAGE = 200  # rows per statement that stores
 LOOK_AHEAD = 4  # how many more of the nearest are looked up where conditions drop some
@@ -33,6 +37,8 @@ class TableEmbeddings:
         model: Whose embeddings.
         dimension: Of each vector.
     """
+
+    in_store = True
 
     def __init__(self, driver: SQLDriver, model: str, dimension: int) -> None:
         if not 1 <= len(model) <= 200 or not model.isprintable():
@@ -78,26 +84,37 @@ class TableEmbeddings:
         """Return the mark of a parameter."""
         return f"?{number}"
 
-    async def known(self, session_id: str) -> Mapping[str, str] | None:
+    async def known(
+        self, session: SessionMetadata, message_ids: Collection[str] | None = None
+    ) -> Mapping[str, str] | None:
         """Read the hashes of a session's embeddings."""
         sql = (
             f"SELECT m.message_id, e.content_hash FROM {self.table('embeddings')} e "
             f"JOIN {self.table('messages')} m ON m.session_id = e.session_id AND m.seq = e.seq "
             f"WHERE e.session_id = {self.mark(1)} AND e.model = {self.mark(2)}"
         )
-        return {row[0]: row[1] for row in await self._run("known", sql, [session_id, self.model])}
+        args = [session.session_id, self.model]
+        if message_ids is not None:
+            sql += f" AND m.message_id IN ({', '.join(self.mark(3 + n) for n in range(len(message_ids)))})"
+            args += message_ids
+        return {row[0]: row[1] for row in await self._run("known", sql, args)}
 
     async def count(self) -> int:
         """Count the embeddings of the model."""
         sql = f"SELECT count(*) FROM {self.table('embeddings')} WHERE model = {self.mark(1)}"
         return int((await self._run("count", sql, [self.model]))[0][0])
 
+    async def models(self) -> list[tuple[str, int, int]]:
+        """Count the embeddings of every model."""
+        sql = f"SELECT model, max(dimension), count(*) FROM {self.table('embeddings')} GROUP BY model ORDER BY model"
+        return [(row[0], int(row[1]), int(row[2])) for row in await self._run("models", sql, [])]
+
 
 class SQLiteEmbeddings(TableEmbeddings):
     """Embeddings in SQLite. A search reads what changed since the last one, then computes every similarity."""
 
     _index: ExactIndex | None = None
-    _stamp: tuple[int, int] = (0, 0)
+    _stamp: tuple[Any, ...] = ()
 
     async def put(self, session: SessionMetadata, rows: Sequence[Embedded]) -> None:
         """Store embeddings. Those of messages that are gone meanwhile are passed over."""
@@ -135,16 +152,27 @@ class SQLiteEmbeddings(TableEmbeddings):
         """Delete all embeddings of the model."""
         await self.driver.write_many("destroy", "DELETE FROM embeddings WHERE model = ?", [(self.model,)])
 
+    async def sample(self, count: int) -> list[list[float]]:
+        """Read some vectors."""
+        sql = "SELECT embedding FROM embeddings WHERE model = ? ORDER BY random() LIMIT ?"
+        return [list(unpack(row[0])) for row in await self._run("sample", sql, [self.model, count])]
+
+    async def nearest_exactly(self, vector: list[float], where: SearchFilter, limit: int) -> list[Near]:
+        """Compute every similarity, as always."""
+        return await self.nearest(vector, where, limit)
+
     async def _loaded(self) -> ExactIndex:
-        stamp = (
-            await self._run(
-                "nearest", "SELECT count(*), coalesce(max(rowid), 0) FROM embeddings WHERE model = ?", [self.model]
-            )
-        )[0]
-        if self._index is None or tuple(stamp) != self._stamp:
+        # SQLite gives the highest rowid again once its row is gone: so what the newest row holds is part of it.
+        sql = (
+            "SELECT count(*), newest.rowid, newest.session_id, newest.seq, newest.content_hash FROM embeddings, "
+            "(SELECT rowid, session_id, seq, content_hash FROM embeddings WHERE rowid = "
+            "(SELECT max(rowid) FROM embeddings WHERE model = ?1)) AS newest WHERE model = ?1"
+        )
+        stamp = tuple((await self._run("nearest", sql, [self.model]))[0])
+        if self._index is None or stamp != self._stamp:
             rows = await self._run("nearest", "SELECT rowid, embedding FROM embeddings WHERE model = ?", [self.model])
             self._index = ExactIndex.of(self.dimension, [(str(row[0]), row[1]) for row in rows])
-            self._stamp = (stamp[0], stamp[1])
+            self._stamp = stamp
         return self._index
 
     async def nearest(self, vector: Sequence[float], where: SearchFilter, limit: int) -> list[Near]:
@@ -191,7 +219,8 @@ class SQLiteEmbeddings(TableEmbeddings):
 
 
 INDEXED_DIMENSIONS = {"vector": 2_000, "halfvec": 4_000}  # what an HNSW index of pgvector 0.7 and later takes
-EF_SEARCH = 100  # candidates: recall of the ten nearest is above 0.95 from 60 on, at 20,000 vectors of 384 numbers
+EXACT_SCOPE = 2_000
+"""Messages up to which all in scope are compared: the index would look at most of its vectors to find those."""
 
 
 class PostgresEmbeddings(TableEmbeddings):
@@ -257,8 +286,18 @@ class PostgresEmbeddings(TableEmbeddings):
         await self._run("drop", f"{sql} AND seq IN ({these})", [session_id, self.model, list(message_ids)])
 
     async def destroy(self) -> None:
-        """Delete all embeddings of the model."""
+        """Delete all embeddings of the model, and its index."""
         await self._run("destroy", f"DELETE FROM {self.table('embeddings')} WHERE model = $1", [self.model])
+        await self.driver.write_many("destroy", f"DROP INDEX IF EXISTS {self._schema}{index_name(self.model)}", [()])
+
+    async def sample(self, count: int) -> list[list[float]]:
+        """Read some vectors."""
+        sql = f"SELECT embedding FROM {self.table('embeddings')} WHERE model = $1 ORDER BY random() LIMIT $2"
+        return [list(map(float, row[0])) for row in await self._run("sample", sql, [self.model, count])]
+
+    async def nearest_exactly(self, vector: list[float], where: SearchFilter, limit: int) -> list[Near]:
+        """Compute every similarity."""
+        return self._near(await self._nearest(vector, where, limit, exact=True))
 
     async def nearest(self, vector: Sequence[float], where: SearchFilter, limit: int) -> list[Near]:
         """Ask the index; exactly, where conditions leave it with too little."""
@@ -267,10 +306,28 @@ class PostgresEmbeddings(TableEmbeddings):
             raise InvalidInputError("a vector holds finite numbers")
         if not searchable_scope(where) or not any(question):
             return []
+        if await self._scope(where) <= EXACT_SCOPE:
+            return self._near(await self._nearest(question, where, limit, exact=True))
         rows = await self._nearest(question, where, limit, exact=False)
         if len(rows) < limit and narrow(where, None):
             rows = await self._nearest(question, where, limit, exact=True)
+        return self._near(rows)
+
+    def _near(self, rows: Sequence[Any]) -> list[Near]:
         return [Near(row[0], row[3], row[1], row[2], message_from_row(tuple(row)[3:])) for row in rows]
+
+    async def _scope(self, where: SearchFilter) -> float:
+        """Return how many messages the sessions in scope have; infinity where all sessions are."""
+        if where.session_ids is None and where.user_id is None and where.agent_id is None and not where.tags:
+            return math.inf
+        bind = Arguments(self.mark)
+        sessions = replace(where, roles=None, since=None, until=None, metadata={})
+        conditions = " AND ".join(scope_postgres(sessions, bind, self.driver.instant))
+        sql = (
+            f"SELECT coalesce(sum(s.message_count), 0) FROM {self.table('sessions')} s "
+            f"CROSS JOIN LATERAL (SELECT s.session_id) AS m WHERE {conditions}"
+        )
+        return float((await self._run("nearest", sql, bind.values))[0][0])
 
     async def _nearest(self, question: list[float], where: SearchFilter, limit: int, *, exact: bool) -> list[Any]:
         bind = Arguments(self.mark)

@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.schema import CreateSchema
 from sqlalchemy.util import await_only
@@ -122,6 +123,7 @@ def prepare_schema(
         return
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+        _require_language(connection, language)
     found = current_revision(connection, schema)
     if found == HEAD:
         if not _speaks(connection, schema, language):
@@ -175,6 +177,17 @@ def _speaks(connection: Connection, schema: str | None, language: str) -> bool:
     place = f"{connection.dialect.identifier_preparer.quote(schema)}." if schema else ""
     made = connection.scalar(select(func.pg_get_indexdef(func.to_regclass(f"{place}{GIN_INDEX}"))))
     return made is not None and f"to_tsvector('{checked_language(language)}'::regconfig" in made
+
+
+def _require_language(connection: Connection, language: str) -> None:
+    name = checked_language(language)
+    visible = text("SELECT 1 FROM pg_ts_config WHERE cfgname = :name AND pg_ts_config_is_visible(oid)")
+    if connection.scalar(visible, {"name": name}) is None:
+        raise MemoryConfigurationError(
+            f"the server has no text search configuration named {name}",
+            "postgres",
+            suggestion="set search_language to one of: SELECT cfgname FROM pg_ts_config",
+        )
 
 
 def _translate_index(connection: Connection, schema: str | None, language: str, *, auto_migrate: bool) -> None:

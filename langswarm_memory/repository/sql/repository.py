@@ -143,7 +143,11 @@ class SQLRepository(BulkRepository):
         batch = Batch(session_id, rows, tokens, Timestamp.of(now).plain(), expiry)
         reserved = await self.driver.append(batch)
         if reserved is None:
-            return await self.driver.unit("append", partial(units.append, batch=batch, messages=messages), write=True)
+            work = partial(units.append, batch=batch, messages=messages)
+            appended = await self.driver.unit("append", work, write=True)
+            if appended.inserted:
+                await self.driver.tell(session_id)
+            return appended
         last_seq, message_count = reserved
         return Appended(tuple(range(last_seq - len(rows) + 1, last_seq + 1)), len(rows), message_count, last_seq)
 

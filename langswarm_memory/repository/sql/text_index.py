@@ -21,8 +21,10 @@ GIN_INDEX = "messages_text"
 _UNSPACED_GLOB = f"*[{UNSPACED}]*"
 
 _VIEW = (
-    f"CREATE VIEW messages_searchable AS SELECT rowid AS id, substr(content, 1, {SEARCHABLE}) AS content FROM messages"
+    f"CREATE VIEW {{name}} AS SELECT rowid AS id, substr(content, 1, {SEARCHABLE}) AS content FROM messages "
+    "WHERE {condition}"
 )
+# What a view shows is what the triggers index, row for row: FTS5 counts them.
 _HAS_TEXT = "{row}.content <> ''"
 _HAS_UNSPACED = f"{{row}}.content GLOB '{_UNSPACED_GLOB}'"
 
@@ -56,8 +58,8 @@ def _triggers(table: str, condition: str) -> list[str]:
 def create_sqlite() -> list[str]:
     """Return the statements that make and fill the indexes of SQLite."""
     return [
-        _VIEW,
-        f"{_VIEW.replace('messages_searchable', 'messages_unspaced')} WHERE {_HAS_UNSPACED.format(row='messages')}",
+        _VIEW.format(name="messages_searchable", condition=_HAS_TEXT.format(row="messages")),
+        _VIEW.format(name="messages_unspaced", condition=_HAS_UNSPACED.format(row="messages")),
         _fts("messages_text", "messages_searchable", "porter unicode61 remove_diacritics 2"),
         _fts("messages_trigrams", "messages_unspaced", "trigram"),
         *_triggers("messages_text", _HAS_TEXT),
@@ -72,11 +74,7 @@ OPTIMIZE_SQLITE = [f"INSERT INTO {table}({table}) VALUES ('optimize')" for table
 """Drop what the indexes still hold of deleted texts: they only note a deletion, until segments are merged."""
 
 DROP_SQLITE = [
-    *(
-        f"DROP TRIGGER {table}_{event}"
-        for table in TABLES_SQLITE
-        for event in ("insert", "delete", "before", "after")
-    ),
+    *(f"DROP TRIGGER {table}_{event}" for table in TABLES_SQLITE for event in ("insert", "delete", "before", "after")),
     "DROP TABLE messages_text",
     "DROP TABLE messages_trigrams",
     "DROP VIEW messages_searchable",

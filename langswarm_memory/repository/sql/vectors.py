@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import OID
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -18,6 +20,16 @@ SESSION_SETTINGS = (
     # Strict: without it, an index hands out its nearest and stops, and conditions may leave none of them.
     f"SET hnsw.iterative_scan = strict_order; SET hnsw.ef_search = {EF_SEARCH}; SET hnsw.max_scan_tuples = 100000"
 )
+
+
+def index_name(model: str) -> str:
+    """Return the name of the index of a model's embeddings."""
+    return f"embeddings_hnsw_{hashlib.sha256(model.encode()).hexdigest()[:16]}"
+
+
+def _kind(definition: str) -> str | None:
+    found = re.search(r"::(\w+\(\d+\))", definition)
+    return found and found[1]
 
 
 def prepare(db: Session, place: str, model: str, table: str, definition: str, *, indexed: bool) -> None:
@@ -47,8 +59,12 @@ def prepare(db: Session, place: str, model: str, table: str, definition: str, *,
             ) from exc
     if not indexed:
         return
-    name = f"embeddings_hnsw_{hashlib.sha256(model.encode()).hexdigest()[:16]}"
-    known = select(func.to_regclass(place + name))
-    if db.scalar(known) is None:
+    name = index_name(model)
+    known = db.scalar(select(func.pg_get_indexdef(func.to_regclass(place + name).cast(OID))))
+    if known is not None and _kind(known) != _kind(definition):
+        # No embedding of another length is left, or this would not have been asked for; the index would refuse ours.
+        db.connection().exec_driver_sql(f"DROP INDEX {place}{name}")
+        known = None
+    if known is None:
         # Whoever embedded before there was an index has few rows, or reindexes; a table in use is not locked for long.
         db.connection().exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {table} USING hnsw {definition}")
