@@ -253,7 +253,7 @@ class ContextMethods:
         return window, summary
 
     async def _standing_for(self, window: Window) -> list[ConversationSummary]:
-        """Return what may stand for what the window lacks, the fullest first: the newest summary, or several periods."""
+        """Return what may stand for what is cut, the fullest first: the newest summary, or several periods."""
         first = window.first_seq
         if first is None or first == 1:
             return []
