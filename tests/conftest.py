@@ -26,6 +26,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+    parser.addoption(
+        "--every-rule",
+        action="store_true",
+        help="hold slow stores to the rules of sessions and managers too. Those are kept by code that all stores share, "
+        "so an ordinary run holds an emulator that takes a second per call to the rules of the store alone.",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--every-rule"):
+        return
+    slow = [item for item in items if "TestBackend::" in item.nodeid and stores.store_of(item) in stores.SLOW]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        left_out = set(slow)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     stores.required_stores(config)  # a misspelt name ends the run now, not in the first test that needs it
     config.stash[stores.SERVERS] = {}

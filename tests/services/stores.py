@@ -35,6 +35,9 @@ STORES = (
 SERVER_STORES = STORES[STORES.index("postgres") :]
 """Stores that are a server: the fixture that brings one up has the store's name as its prefix."""
 
+SLOW = frozenset({"bigquery"})
+"""Stores that take a second per call; see ``--every-rule``."""
+
 REQUIRED_IN_CI = frozenset(STORES) - {"in_memory", "sqlite-memory"}
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "backends.md"
