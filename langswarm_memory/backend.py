@@ -21,6 +21,7 @@ from .interfaces.enums import MemoryBackendType, SessionStatus
 from .interfaces.message import Message
 from .interfaces.records import SessionMetadata, coerce_status
 from .interfaces.timestamps import Timestamp, now
+from .plain import PlainMethods
 from .recall.methods import RecallMethods
 from .repository import codec
 from .repository.protocol import (
@@ -46,7 +47,7 @@ SWEEP_PAGE = 500  # sessions deleted per statement while cleaning up
 INSERT_TRIES = 3  # times a session is inserted again after an expired one of its id was removed
 
 
-class BaseMemoryBackend(TellsState, RecallMethods, IMemoryBackend):
+class BaseMemoryBackend(TellsState, RecallMethods, PlainMethods, IMemoryBackend):
     """A store of sessions.
 
     Subclasses say how settings become a repository; nothing else differs between stores.
@@ -340,9 +341,12 @@ class BaseMemoryBackend(TellsState, RecallMethods, IMemoryBackend):
 
     async def _delete(self, session_ids: list[str]) -> int:
         """Delete sessions, their embeddings first: of a session that is gone none may stay."""
-        if self.is_semantic:
-            await self.semantic_index.forget(session_ids)
-        return await self.perform(self.repository.delete_sessions, session_ids)
+        if not self.is_semantic:
+            return await self.perform(self.repository.delete_sessions, session_ids)
+        await self.semantic_index.forget(session_ids)
+        deleted = await self.perform(self.repository.delete_sessions, session_ids)
+        await self.semantic_index.forgotten(session_ids)
+        return deleted
 
     async def cleanup_expired_sessions(self, max_age_days: float | None = None) -> int:
         """Delete expired sessions and return how many there were.

@@ -161,6 +161,8 @@ class BaseMemorySession(ContextMethods, SummaryMethods, EditMethods, StreamMetho
         backend = self._backend
         keep = SYSTEM_ROLES if keep_system else NO_ROLES
         await backend.perform(backend.repository.delete_messages, self._id, keep_roles=keep)
+        if backend.embedding_worker is not None:
+            backend.embedding_worker.appended(self._id)  # the session is compared: its count of edits has changed
         return True
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -287,6 +289,8 @@ class BaseMemorySession(ContextMethods, SummaryMethods, EditMethods, StreamMetho
                     raise
             else:
                 self._metadata = saved.metadata
+                if backend.is_semantic:
+                    await backend.semantic_index.owner_changed(record.metadata, saved.metadata)
                 return True
         raise AssertionError("unreachable")
 

@@ -29,8 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-rule",
         action="store_true",
-        help="hold slow stores to the rules of sessions and managers too. Those are kept by code that all stores share, "
-        "so an ordinary run holds an emulator that takes a second per call to the rules of the store alone.",
+        help="hold slow stores to the rules of sessions and managers too. Those are kept by code that all stores "
+        "share, so an ordinary run holds an emulator that takes a second per call to the rules of the store alone.",
     )
 
 

@@ -19,6 +19,7 @@ from .moving import backup_file, migrate, restore_file
 from .output import prepare_streams, print_error, safe, without_password, write
 from .querying import query
 from .reading import health, sessions, show, stats
+from .reindexing import reindex_messages
 from .target import Target, target_options
 
 NAME = "langswarm-memory"
@@ -36,12 +37,14 @@ def root() -> None:
     langswarm-memory show order-4711 --tokens 4000
     langswarm-memory query "SELECT role, count(*) AS messages FROM messages GROUP BY role"
 
-    Only 'import', 'restore', 'migrate', 'db upgrade' and 'db downgrade' write to a store. Exit codes: 0, 1 after an
-    error, 2 for wrong usage, 130 after Ctrl-C.
+    Only 'import', 'restore', 'migrate', 'reindex', 'db upgrade' and 'db downgrade' write to a store. Exit codes: 0, 1
+    after an error, 2 for wrong usage, 130 after Ctrl-C.
     """  # noqa: D301 - click's mark for lines that it must not join
 
 
-for command in (import_file, backup_file, restore_file, migrate, sessions, show, stats, query, health, database):
+READING = (sessions, show, stats, query, health)
+WRITING = (import_file, backup_file, restore_file, migrate, reindex_messages, database)
+for command in (*READING, *WRITING):
     root.add_command(command)
 
 

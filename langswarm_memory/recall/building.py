@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,10 @@ def semantic_index_of(backend: BaseMemoryBackend) -> SemanticIndex:
         MemoryConfigurationError: They describe no provider or no store that there is.
     """
     settings = backend.settings
-    provider = get_embedding_provider(settings.embedding)
+    given: Any = settings.embedding
+    if settings.embedding_dimension is not None and inspect.isroutine(given):
+        given = {"provider": "callable", "function": given, "dimension": settings.embedding_dimension}
+    provider = get_embedding_provider(given)
     dimension = settings.embedding_dimension or provider.get_dimension()
     if settings.embedding_dimension is not None and provider.get_dimension() != dimension:
         raise MemoryConfigurationError(

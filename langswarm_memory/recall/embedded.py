@@ -15,6 +15,8 @@ from ..vector_stores.protocol import Condition, Enumerates, Payload, Range, Vect
 HASH_LENGTH = 32  # hexadecimal digits of a SHA-256
 ID_LENGTH = 512  # characters that every vector store takes
 PAGE = 500  # points per call
+OWNER = frozenset({"user_id", "agent_id", "tags"})
+"""What a point has of its session, and changes with it."""
 
 
 def embedded_text(message: Message) -> str:
@@ -22,9 +24,14 @@ def embedded_text(message: Message) -> str:
     return f"{message.name}: {message.text}" if message.name else message.text
 
 
-def content_hash(text: str) -> str:
-    """Return what tells whether an embedding is one of a text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+def message_hash(message: Message) -> str:
+    """Return what tells whether an embedding is that of a message as it is: by its text, its role and its time.
+
+    The latter two stand beside the vectors of a store of their own, for filters.
+    """
+    role = str(getattr(message.role, "value", message.role))
+    told = f"{role} {message.timestamp.timestamp():.6f} {embedded_text(message)}"
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
 
 
 class Embedded(NamedTuple):
@@ -50,6 +57,9 @@ class Near(NamedTuple):
 class EmbeddingIndex(Protocol):
     """The embeddings of one model."""
 
+    in_store: bool
+    """Whether they stand beside the messages, and go with them in the same transaction."""
+
     async def open(self) -> None:
         """Connect and prepare; idempotent."""
 
@@ -59,8 +69,15 @@ class EmbeddingIndex(Protocol):
     async def put(self, session: SessionMetadata, rows: Sequence[Embedded]) -> None:
         """Store embeddings of a session's messages, or replace those of the same messages."""
 
-    async def known(self, session_id: str) -> Mapping[str, str] | None:
-        """Return the hash by message id of all embeddings of a session. None: the index cannot tell."""
+    async def known(
+        self, session: SessionMetadata, message_ids: Collection[str] | None = None
+    ) -> Mapping[str, str] | None:
+        """Return the hash by message id of a session's embeddings. None: the index cannot tell.
+
+        Args:
+            session: The session, as it is now.
+            message_ids: Only of these messages. None: of all.
+        """
 
     async def drop(self, session_id: str, message_ids: Collection[str] | None = None) -> None:
         """Delete embeddings of a session: of some messages, or (None) all."""
@@ -77,6 +94,8 @@ class EmbeddingIndex(Protocol):
 
 class InVectorStore:
     """Embeddings in a vector store. Messages are not copied there: a point has ids, role, time, owner and tags."""
+
+    in_store = False
 
     def __init__(self, store: VectorStore) -> None:
         self.store = store
@@ -98,17 +117,36 @@ class InVectorStore:
         for start in range(0, len(points), PAGE):
             await self.store.upsert(points[start : start + PAGE])
 
-    async def known(self, session_id: str) -> Mapping[str, str] | None:
-        """Read the points of a session, where the store can list them."""
-        if not isinstance(self.store, Enumerates):
+    async def known(
+        self, session: SessionMetadata, message_ids: Collection[str] | None = None
+    ) -> Mapping[str, str] | None:
+        """Read the points of a session, where the store can; those that name another owner or other tags are mended."""
+        store = self.store
+        if not isinstance(store, Enumerates):
             return None
         found: dict[str, str] = {}
+        if message_ids is not None:
+            ids = [point_id(session.session_id, message_id) for message_id in message_ids]
+            for start in range(0, len(ids), PAGE):
+                found |= await self._mended(session, await store.fetch(ids[start : start + PAGE]))
+            return found
         last: str | None = None
-        while page := await self.store.list_ids(limit=PAGE, after=last, where={"session_id": session_id}):
-            for point in await self.store.fetch(page):
-                found[str(point.payload["message_id"])] = str(point.payload["content_hash"])
+        while page := await store.list_ids(limit=PAGE, after=last, where={"session_id": session.session_id}):
+            found |= await self._mended(session, await store.fetch(page))
             last = page[-1]
         return found
+
+    async def _mended(self, session: SessionMetadata, points: Sequence[VectorPoint]) -> dict[str, str]:
+        now = owner(session)
+        mended = []
+        for point in points:
+            told = {key: value for key, value in point.payload.items() if key in OWNER}
+            if told != now:
+                rest = {key: value for key, value in point.payload.items() if key not in OWNER}
+                mended.append(VectorPoint(point.id, point.vector, {**rest, **now}))
+        if mended:
+            await self.store.upsert(mended)
+        return {str(point.payload["message_id"]): str(point.payload["content_hash"]) for point in points}
 
     async def drop(self, session_id: str, message_ids: Collection[str] | None = None) -> None:
         """Delete points."""
@@ -132,6 +170,13 @@ class InVectorStore:
         await self.store.delete(where={})
 
 
+def owner(session: SessionMetadata) -> dict[str, str | Sequence[str]]:
+    """Return what points tell of their session, for filters."""
+    tags = sorted({tag for tag in session.tags if is_clean(tag)})
+    told = {"user_id": session.user_id, "agent_id": session.agent_id, "tags": tags}
+    return {key: value for key, value in told.items() if value}
+
+
 def point_id(session_id: str, message_id: str) -> str:
     """Return the id of a message's point."""
     plain = f"{session_id}_{message_id}"
@@ -149,12 +194,8 @@ def _payload(session: SessionMetadata, row: Embedded) -> Payload:
         "role": str(getattr(message.role, "value", message.role)),
         "timestamp": message.timestamp.timestamp(),
         "content_hash": row.hash,
-        "tags": [tag for tag in session.tags if is_clean(tag)],
+        **owner(session),
     }
-    if session.user_id is not None:
-        payload["user_id"] = session.user_id
-    if session.agent_id is not None:
-        payload["agent_id"] = session.agent_id
     return payload
 
 

@@ -50,6 +50,8 @@ class Fusion:
             raise InvalidInputError("weights are numbers from 0")
         if sum(weights) <= 0:
             raise InvalidInputError("one of the weights must be above 0")
+        if not isinstance(self.spread, bool):
+            raise InvalidInputError("spread is True or False")
         for name, low, high in (("k", 0, 10_000), ("candidates", 1, 1_000)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..errors import InvalidInputError, UnsupportedOperationError
+from ..errors import InvalidInputError, SessionNotFoundError, UnsupportedOperationError
 from ..interfaces.enums import MessageRole
 from ..interfaces.message import Message
 from ..interfaces.timestamps import Timestamp
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
     from .ranking import Reranker
     from .worker import EmbeddingWorker
 
+T = TypeVar("T")
 Mode = Literal["auto", "text", "vector", "hybrid"]
 MODES = ("auto", "text", "vector", "hybrid")
 MAX_RECALL = 1_000  # hits of one call
 MAX_NEIGHBOURS = 50  # messages on either side of a hit
-EXTRA = 3  # times as many are looked up where duplicates may be dropped
+SORTED = 200
+"""Hits that are sorted anew by age, by a reranker or for duplicates, at least: the same ones for every page."""
+EXTRA = 3  # times as many as asked for are sorted, where that is more
+
+_EXCLUDED = re.compile(r'(?<!\S)-(?:"[^"]*"?|[^\s"]+)')
 
 
 class RecallMethods(SearchMethods):
@@ -111,8 +117,10 @@ class RecallMethods(SearchMethods):
             fusion: How both rankings become one. None: as measured best, see :class:`Fusion`.
             half_life_days: Days of age that halve a score. None: age does not matter.
             deduplicate: Whether hits that say what a better one says are left out.
-            reranker: Sorts the best 50 anew: a function, or an async one, of the query and a list of texts, that gives
-                a score per text.
+            reranker: Sorts the best 50 anew: a function (run in a thread), or an async one, of the query and a list of
+                texts, that gives a score per text. The others follow behind those.
+
+        `half_life_days`, `deduplicate` and `reranker` sort the best 200 hits, or three times `limit`; pages end there.
 
         Raises:
             InvalidInputError: The query has no word, or an argument is out of range.
@@ -139,7 +147,7 @@ class RecallMethods(SearchMethods):
         hybrid = mode == "hybrid" or (mode == "auto" and self.is_semantic)
         sorted_anew = deduplicate or reranker is not None or half_life_days is not None
         cursor = None if after is None else SearchCursor(after.score, after.session_id, after.message.seq or 0)
-        wanted = MAX_RECALL if sorted_anew and after is not None else count * EXTRA if sorted_anew else count
+        wanted = max(SORTED, count * EXTRA) if sorted_anew else count
         if hybrid:
             hits = await self._fused(query, parsed, where, fusion or Fusion(), wanted, None if sorted_anew else cursor)
         elif mode == "vector":
@@ -169,24 +177,25 @@ class RecallMethods(SearchMethods):
     async def _by_meaning(
         self, query: str, parsed: TextQuery, where: SearchFilter, limit: int, after: SearchCursor | None
     ) -> list[RecallHit]:
-        index = self.semantic_index
-        found = await index.hits(query, where, limit if after is None else MAX_RECALL)
+        wanted = limit if after is None else MAX_RECALL
+        found = await self.semantic_index.hits(_asked(query), where, wanted, _keeping(parsed))
         return [_recalled(hit, parsed, {"vector"}) for hit in page_of(found, limit, after)]
 
     async def _fused(
         self, query: str, parsed: TextQuery, where: SearchFilter, fusion: Fusion, limit: int, after: SearchCursor | None
     ) -> list[RecallHit]:
-        width = max(fusion.candidates, limit)
-        text, vector = await asyncio.gather(
-            self.text_hits(query, where, width), self.semantic_index.hits(query, where, width)
+        keep, index = _keeping(parsed), self.semantic_index
+        text, vector = await _both(
+            self.text_hits(query, where, fusion.candidates),
+            index.hits(_asked(query), where, fusion.candidates, keep),
         )
         words, meaning = _ranking(text), _ranking(vector)
         scores = fusion.fuse(words, meaning)
         known = {(hit.session_id, hit.message.seq or 0): hit.message for hit in (*text, *vector)}
         found_by: dict[Key, set[FoundBy]] = {}
-        for key, _ in words[: fusion.candidates]:
+        for key, _ in words:
             found_by.setdefault(key, set()).add("text")
-        for key, _ in meaning[: fusion.candidates]:
+        for key, _ in meaning:
             found_by.setdefault(key, set()).add("vector")
         order = sorted(scores, key=lambda key: (-scores[key], key[0], -key[1]))
         if after is not None:
@@ -197,7 +206,7 @@ class RecallMethods(SearchMethods):
             chunk = order[start : start + limit]
             known |= await self._messages(where, [key for key in chunk if key not in known])
             for key in chunk:
-                if key in known and len(hits) < limit:
+                if key in known and len(hits) < limit and (keep is None or keep(known[key])):
                     by = found_by.get(key) or {"neighbour"}
                     hits.append(_recalled(SearchHit(key[0], known[key], scores[key]), parsed, by))
             if len(hits) >= limit:
@@ -213,7 +222,7 @@ class RecallMethods(SearchMethods):
         backend: Any = self
         found: dict[Key, Message] = {}
         for session_id, seqs in places.items():
-            for message in await read_places(backend, session_id, where, seqs):
+            for message in await read_places(backend, session_id, where, seqs) or ():
                 found[session_id, message.seq or 0] = message
         return found
 
@@ -239,13 +248,16 @@ class RecallMethods(SearchMethods):
         surrounded = []
         for hit in hits:
             seq = hit.message.seq or 0
-            before, after = [
-                await self.perform(self.repository.read_messages, hit.session_id, query)
-                for query in (
-                    MessageQuery(before_seq=seq, limit=neighbours),
-                    MessageQuery(after_seq=seq, limit=neighbours, newest_first=False),
-                )
-            ]
+            try:
+                before, after = [
+                    await self.perform(self.repository.read_messages, hit.session_id, query)
+                    for query in (
+                        MessageQuery(before_seq=seq, limit=neighbours),
+                        MessageQuery(after_seq=seq, limit=neighbours, newest_first=False),
+                    )
+                ]
+            except SessionNotFoundError:
+                continue  # deleted meanwhile: its messages are no hits any more
             surrounded.append(
                 RecallHit(hit.session_id, hit.message, hit.score, hit.found_by, hit.highlight, before, after)
             )
@@ -254,6 +266,38 @@ class RecallMethods(SearchMethods):
 
 def _ranking(hits: Collection[SearchHit]) -> list[tuple[Key, float]]:
     return [((hit.session_id, hit.message.seq or 0), hit.score) for hit in hits]
+
+
+async def _both(text: Coroutine[Any, Any, T], vector: Coroutine[Any, Any, T]) -> tuple[T, T]:
+    """Await both at once. Where one fails, the other has ended before that is told."""
+    tasks = [asyncio.ensure_future(text), asyncio.ensure_future(vector)]
+    try:
+        return await tasks[0], await tasks[1]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _asked(query: str) -> str:
+    """Return what a query asks for in words alone: what must not be there would be near to it."""
+    return _EXCLUDED.sub(" ", query).replace('"', " ").replace("* ", " ").removesuffix("*").strip()
+
+
+def _keeping(query: TextQuery) -> Callable[[Message], bool] | None:
+    """Return whether a message that was not found by its words has what must, and nothing that must not, be there."""
+    if not query.phrases and not query.excluded:
+        return None
+    from ..search.bm25 import matches
+
+    musts = TextQuery(phrases=query.phrases)
+    nots = [TextQuery(phrases=(phrase,)) for phrase in query.excluded]
+
+    def keep(message: Message) -> bool:
+        text = message.text
+        return (not query.phrases or matches(musts, text)) and not any(matches(one, text) for one in nots)
+
+    return keep
 
 
 def _recalled(hit: SearchHit, query: TextQuery, found_by: Collection[FoundBy]) -> RecallHit:

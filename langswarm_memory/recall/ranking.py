@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Any
 
+from ..embeddings.calling import call, numbers
 from ..errors import InvalidInputError
 from ..search.words import tokenize
 from .hits import RecallHit
@@ -19,20 +20,22 @@ DAY_SECONDS = 86_400
 
 
 def decayed(hits: Sequence[RecallHit], now: datetime, half_life_days: float) -> list[RecallHit]:
-    """Halve scores for every so many days of age, and sort anew."""
+    """Halve scores for every so many days of age, and sort anew. A score below 0 falls as well."""
     aged = []
     for hit in hits:
         days = max(0.0, (now - hit.message.timestamp).total_seconds() / DAY_SECONDS)
-        aged.append(_scored(hit, hit.score * 0.5 ** (days / half_life_days)))
+        share = 0.5 ** (days / half_life_days)
+        aged.append(_scored(hit, hit.score * (share if hit.score > 0 else 2 - share)))
     return sorted(aged, key=_place)
 
 
 def without_near_duplicates(hits: Sequence[RecallHit]) -> list[RecallHit]:
-    """Drop hits whose words are, but for a tenth, those of a better one."""
+    """Drop hits whose words are, but for a tenth, those of a better one; of texts without words, those that equal."""
     kept: list[RecallHit] = []
     words: list[frozenset[str]] = []
     for hit in hits:
-        mine = frozenset(tokenize(hit.message.text))
+        text = hit.message.text
+        mine = frozenset(tokenize(text)) or frozenset([text])
         if not any(len(mine & other) >= SAME * len(mine | other) for other in words):
             kept.append(hit)
             words.append(mine)
@@ -40,20 +43,22 @@ def without_near_duplicates(hits: Sequence[RecallHit]) -> list[RecallHit]:
 
 
 async def reranked(hits: Sequence[RecallHit], query: str, reranker: Reranker) -> list[RecallHit]:
-    """Sort the best hits by what a reranker says of them.
+    """Sort the best hits by what a reranker says of them. The others stay behind them, in their order.
 
     Raises:
         InvalidInputError: It did not give one number per text.
     """
-    best = list(hits[:RERANKED])
+    best, rest = hits[:RERANKED], hits[RERANKED:]
     if not best:
         return []
-    answer = reranker(query, [hit.message.text for hit in best])
-    scores = await answer if inspect.isawaitable(answer) else answer
-    if len(scores) != len(best) or not all(isinstance(score, int | float) for score in scores):
+    answer: Any = await call(reranker, query, [hit.message.text for hit in best])
+    scores = numbers(answer)
+    if scores is None or len(scores) != len(best):
         raise InvalidInputError(f"the reranker must give {len(best)} numbers, one per text")
-    fresh = [_scored(hit, float(score)) for hit, score in zip(best, scores, strict=True)]
-    return sorted(fresh, key=_place)
+    fresh = sorted((_scored(hit, score) for hit, score in zip(best, scores, strict=True)), key=_place)
+    # Their scores are of another kind; theirs must not end above those of the ones in front of them.
+    least, top = fresh[-1].score, max((hit.score for hit in rest), default=0.0)
+    return fresh + [_scored(hit, least + hit.score - top) for hit in rest]
 
 
 def _scored(hit: RecallHit, score: float) -> RecallHit:

@@ -333,6 +333,8 @@ class PostgresEmbeddings(TableEmbeddings):
         bind = Arguments(self.mark)
         kind = f"{self._type}({self.dimension})"
         asked = f"{bind('[' + ','.join(map(repr, question)) + ']')}::text::{kind}"
+        if exact:  # as a subquery it is read once, and not again for each row
+            asked = f"(SELECT {asked})"
         distance = f"e.embedding::{kind} <=> {asked}"
         conditions = " AND ".join(scope_postgres(where, bind, self.driver.instant)) or "true"
         # Added to, the distance is no longer what the index is ordered by.
