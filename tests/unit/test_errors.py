@@ -35,6 +35,7 @@ from langswarm_memory.errors import (
     SummarizerError,
     UnsupportedOperationError,
     VectorSearchError,
+    VectorStoreError,
     describe,
 )
 
@@ -63,6 +64,7 @@ ONE_OF_EACH: list[LangSwarmMemoryError] = [
     StorageReadOnlyError("append", "sqlite", CAUSE, suggestion="make room"),
     CorruptRecordError("sqlite", "message 'm'", CAUSE),
     VectorSearchError("query", "qdrant", "what is asked", CAUSE),
+    VectorStoreError("qdrant", "upsert", CAUSE),
     EmbeddingError("embed", "openai", CAUSE, "the text"),
 ]
 each_error = pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
