@@ -55,7 +55,7 @@ class SearchMethods:
             user_id: Only in this user's sessions.
 
         Raises:
-            InvalidInputError: The query has no word, or more than 100.
+            InvalidInputError: The query has no word, or more than 60.
             UnsupportedOperationError: The store has no text index, and what would have to be read is more than
                 50,000 messages.
         """

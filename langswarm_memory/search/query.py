@@ -9,8 +9,8 @@ from ..repository.text_search import TextQuery, Word, WordPhrase
 from .words import STOP_WORDS, query_words
 
 MAX_QUERY_LENGTH = 10_000  # characters
-MAX_QUERY_WORDS = 100
-"""Words of a query that are looked for. SQLite takes expressions 1,000 levels deep, and each word is a few."""
+MAX_QUERY_WORDS = 60
+"""Words of a query that are looked for. SQLite gives each a bit of an integer."""
 
 _PART = re.compile(
     r"""(?P<minus>(?<!\S)-)?            # - directly in front, at the beginning of a word
@@ -31,7 +31,7 @@ def parse(text: str) -> TextQuery:
         text: What a person typed, or a question as it is.
 
     Raises:
-        InvalidInputError: There is nothing to look for, or too much: 10,000 characters, 100 words.
+        InvalidInputError: There is nothing to look for, or too much: 10,000 characters, 60 words.
     """
     if not isinstance(text, str):
         raise InvalidInputError(f"a query is text, got {type(text).__name__}", suggestion=_SUGGESTION)

@@ -10,7 +10,7 @@ docs/search.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from .statements import MESSAGE_COLUMNS
 from .text_index import vector_sql
 
 K1, B = 0.9, 0.4
+MOST_TERMS = 60  # a term has a bit of an integer each; of long runs without spaces the first pairs count
 SAMPLE = 500  # matches whose mean length stands for that of all
 SPARE = 50  # hits beyond the page that are looked up, in case that some belong to expired sessions
 LEADING = 3  # columns in front of those of the message: session_id, score, matches in all
@@ -113,9 +114,9 @@ def sqlite_search(
     if bounded:
         best = f"SELECT score FROM found ORDER BY score DESC LIMIT {bind(limit + SPARE)}"
         bound = f"f.score >= (SELECT min(score) FROM ({best})) AND "
+    found, total = _sqlite_found(query, bind, limit + SPARE if bounded else None)
     sql = (
-        f"WITH {_sqlite_found(query, bind)} "
-        f"SELECT m.session_id, f.score, (SELECT count(*) FROM found), {message_columns()} FROM found f "
+        f"WITH {found} SELECT m.session_id, f.score, ({total}), {message_columns()} FROM found f "
         "CROSS JOIN messages m ON m.rowid = f.id JOIN sessions s ON s.session_id = m.session_id "
         f"WHERE {bound}{' AND '.join(conditions) or 'true'} "
         f"ORDER BY f.score DESC, m.session_id, m.seq DESC LIMIT {bind(limit)}"
@@ -123,8 +124,11 @@ def sqlite_search(
     return sql, bind.values
 
 
-def _sqlite_found(query: TextQuery, bind: Arguments) -> str:
-    """Return the CTEs of which the last, ``found``, has (id, score): from the index of words, of trigrams, or both."""
+def _sqlite_found(query: TextQuery, bind: Arguments, best: int | None) -> tuple[str, str]:
+    """Return the CTEs of which the last, ``found``, has (id, score), and the SELECT of how many messages match.
+
+    With `best`, only so many of the best need be among them.
+    """
     words = [*query.words, *(word for phrase in query.phrases for word in phrase)]
     terms = list(dict.fromkeys(_fts_phrase((word,)) for word in words if not is_unspaced(word.text)))
     scope = _sqlite_required(query, bind)
@@ -133,7 +137,7 @@ def _sqlite_found(query: TextQuery, bind: Arguments) -> str:
         # One word needs no weight: the ranking of FTS5 itself, which looks at no message.
         score = f"round(-bm25(messages_text), {SCORE_DIGITS})"
         matching = f"FROM messages_text WHERE messages_text MATCH {bind(terms[0])}{scope}"
-        return f"found AS MATERIALIZED (SELECT rowid AS id, {score} AS score {matching})"
+        return f"found AS MATERIALIZED (SELECT rowid AS id, {score} AS score {matching})", "SELECT count(*) FROM found"
     matches = [f"messages_text WHERE messages_text MATCH {bind(term)}{scope}" for term in terms]
     for gram in runs:
         if len(gram) == 3:
@@ -141,21 +145,45 @@ def _sqlite_found(query: TextQuery, bind: Arguments) -> str:
         else:  # an index of trigrams knows nothing shorter: then the texts in such scripts are read
             here = scope.replace("AND rowid", "AND id")
             matches.append(f"messages_unspaced WHERE instr(content, {bind(gram)}){here}")
+    return _sqlite_ranked(matches[:MOST_TERMS], best), "SELECT total FROM rarity"
+
+
+def _sqlite_ranked(matches: Sequence[str], best: int | None) -> str:
+    """Return the CTEs that rank by which of the terms a message holds: one bit each, so that few kinds are weighed."""
     hits = " UNION ALL ".join(
-        f"SELECT {'id' if match.startswith('messages_unspaced') else 'rowid'} AS id, {number} AS term FROM {match}"
+        f"SELECT {'id' if match.startswith('messages_unspaced') else 'rowid'} AS id, {1 << number} AS bit FROM {match}"
         for number, match in enumerate(matches)
     )
-    length = f"(1 + {K1} * ({1 - B} + {B} * m.token_count / mean))"
-    return (
-        f"hits AS MATERIALIZED ({hits}), "
-        "terms AS MATERIALIZED (SELECT term, ln(1 + ((SELECT count(DISTINCT id) FROM hits) - count(*) + 0.5) "
-        "/ (count(*) + 0.5)) AS weight FROM hits GROUP BY term), "
-        "summed AS MATERIALIZED (SELECT id, sum(weight) AS weight FROM hits JOIN terms USING (term) GROUP BY id), "
-        "size AS MATERIALIZED (SELECT max(avg(m.token_count), 1) AS mean "
-        f"FROM (SELECT id FROM summed LIMIT {SAMPLE}) s CROSS JOIN messages m ON m.rowid = s.id), "
-        f"found AS MATERIALIZED (SELECT s.id, round(s.weight * {K1 + 1} / {length}, {SCORE_DIGITS}) AS score "
-        "FROM size, summed s CROSS JOIN messages m ON m.rowid = s.id)"
+    numbers = range(len(matches))
+    holding = ", ".join(f"coalesce((SELECT sum(n) FROM kinds WHERE mask & {1 << one}), 0) AS d{one}" for one in numbers)
+    weight = " + ".join(
+        f"CASE WHEN mask & {1 << one} THEN ln(1 + (total - d{one} + 0.5) / (d{one} + 0.5)) ELSE 0 END"
+        for one in numbers
     )
+    score = f"w.weight * {K1 + 1} / (1 + {K1} * ({1 - B} + {B} * m.token_count / mean))"
+    sized = "size, weights w JOIN masks s ON s.mask = w.mask CROSS JOIN messages m ON m.rowid = s.id"
+    ctes = [
+        f"hits AS ({hits})",
+        "masks AS MATERIALIZED (SELECT id, sum(bit) AS mask FROM hits GROUP BY id)",
+        "kinds AS MATERIALIZED (SELECT mask, count(*) AS n FROM masks GROUP BY mask)",
+        f"rarity AS MATERIALIZED (SELECT coalesce((SELECT sum(n) FROM kinds), 0) AS total, {holding})",
+        f"weights AS MATERIALIZED (SELECT mask, n, {weight} AS weight FROM kinds, rarity)",
+        "size AS MATERIALIZED (SELECT max(avg(m.token_count), 1) AS mean "
+        f"FROM (SELECT id FROM masks LIMIT {SAMPLE}) s CROSS JOIN messages m ON m.rowid = s.id)",
+    ]
+    enough = ""
+    if best is not None:
+        # However short, a message cannot be better than its words allow: most need not be looked at for their length.
+        ctes += [
+            "lead AS MATERIALIZED (SELECT coalesce(min(weight), 0) AS weight FROM (SELECT weight, "
+            f"sum(n) OVER (ORDER BY weight DESC) - n AS before FROM weights) WHERE before < {best * 5})",
+            f"first AS MATERIALIZED (SELECT {score} AS score FROM {sized} WHERE w.weight >= (SELECT weight FROM lead))",
+            "bar AS MATERIALIZED (SELECT coalesce((SELECT score FROM first "
+            f"ORDER BY score DESC LIMIT 1 OFFSET {best - 1}), 0) AS score)",
+        ]
+        enough = f" WHERE w.weight * {K1 + 1} / (1 + {K1} * {1 - B}) >= (SELECT score FROM bar)"
+    ctes.append(f"found AS MATERIALIZED (SELECT s.id, round({score}, {SCORE_DIGITS}) AS score FROM {sized}{enough})")
+    return ", ".join(ctes)
 
 
 def _sqlite_required(query: TextQuery, bind: Arguments) -> str:
