@@ -25,6 +25,7 @@ from langswarm_memory.repository.protocol import (
     Appended,
     MemoryRepository,
     MessageQuery,
+    Rewrite,
     SessionQuery,
     SessionRecord,
     StoreFeatures,
@@ -82,6 +83,18 @@ class SparseRepository:
     async def delete_messages(self, session_id: str, *, through_seq: int | None = None, **options: Any) -> int:
         through = through_seq if through_seq is None else through_seq // STEP
         return await self.inner.delete_messages(session_id, through_seq=through, **options)
+
+    async def rewrite(self, session_id: str, change: Rewrite, *, now: datetime) -> SessionRecord:
+        def inner(message: Message) -> Message:
+            return message.numbered((message.seq or 0) // STEP)
+
+        change = replace(
+            change,
+            last_seq=None if change.last_seq is None else change.last_seq // STEP,
+            removed=tuple(map(inner, change.removed)),
+            replaced=tuple((inner(old), new) for old, new in change.replaced),
+        )
+        return outer(await self.inner.rewrite(session_id, change, now=now))
 
 
 class SparseBackend(BaseMemoryBackend):

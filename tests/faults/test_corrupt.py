@@ -240,7 +240,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {
     "garbage": lambda data: b"This is not a database. " * 1000,
     "its first page overwritten": lambda data: bytes(4096) + data[4096:],
     "cut in the middle": lambda data: data[: len(data) // 2 + 100],
-    "its later pages overwritten": lambda data: data[:65_536] + b"\xa5" * (len(data) - 65_536),
+    "its later pages overwritten": lambda data: data[:131_072] + b"\xa5" * (len(data) - 131_072),
 }
 
 
