@@ -258,9 +258,7 @@ class RecallMethods(SearchMethods):
                 ]
             except SessionNotFoundError:
                 continue  # deleted meanwhile: its messages are no hits any more
-            surrounded.append(
-                RecallHit(hit.session_id, hit.message, hit.score, hit.found_by, hit.highlight, before, after)
-            )
+            surrounded.append(RecallHit(hit.session_id, hit.message, hit.score, hit.found_by, hit.query, before, after))
         return surrounded
 
 
@@ -301,9 +299,7 @@ def _keeping(query: TextQuery) -> Callable[[Message], bool] | None:
 
 
 def _recalled(hit: SearchHit, query: TextQuery, found_by: Collection[FoundBy]) -> RecallHit:
-    from ..search import highlight
-
-    return RecallHit(hit.session_id, hit.message, hit.score, frozenset(found_by), highlight(query, hit.message.text))
+    return RecallHit(hit.session_id, hit.message, hit.score, frozenset(found_by), query)
 
 
 def _behind(hits: list[RecallHit], after: RecallHit | None) -> list[RecallHit]:

@@ -62,7 +62,7 @@ async def reranked(hits: Sequence[RecallHit], query: str, reranker: Reranker) ->
 
 
 def _scored(hit: RecallHit, score: float) -> RecallHit:
-    return RecallHit(hit.session_id, hit.message, score, hit.found_by, hit.highlight, hit.before, hit.after)
+    return RecallHit(hit.session_id, hit.message, score, hit.found_by, hit.query, hit.before, hit.after)
 
 
 def _place(hit: RecallHit) -> tuple[float, str, int]:

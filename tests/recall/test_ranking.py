@@ -13,7 +13,7 @@ from langswarm_memory.interfaces.timestamps import Timestamp
 from langswarm_memory.recall import Fusion, RecallHit
 from langswarm_memory.recall.fusion import spread
 from langswarm_memory.recall.ranking import RERANKED, decayed, reranked, without_near_duplicates
-from langswarm_memory.search import highlight, parse
+from langswarm_memory.search import parse
 from tests.recall.memories import START, message
 
 A, B, C = ("s", 10), ("s", 20), ("s", 30)
@@ -23,7 +23,7 @@ NOW = Timestamp.of(START)
 def hit(text: str, score: float, days: float = 0.0) -> RecallHit:
     told = message(text)
     told.timestamp = NOW - timedelta(days=days)
-    return RecallHit("s", told, score, frozenset({"text"}), highlight(parse("tea"), text))
+    return RecallHit("s", told, score, frozenset({"text"}), parse("tea"))
 
 
 def texts(hits: list[RecallHit]) -> list[Any]:
