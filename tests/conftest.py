@@ -25,7 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the closing table, of what each store was tested against, into docs/backends.md",
     )
 
-
     parser.addoption(
         "--every-rule",
         action="store_true",
