@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,3 +122,11 @@ def own_postgres(config: pytest.Config) -> postgres.PostgresServer:
     if binaries is None:
         stores.missing_server(config, "postgres", postgres.REMEDY)
     return postgres.PostgresServer(binaries)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let children be interrupted, also where the tests run in the background of a shell, which ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

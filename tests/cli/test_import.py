@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,14 +152,6 @@ def test_progress_is_not_shown_with_json(apart: Apart, file_url: str) -> None:
 
 def test_progress_is_not_shown_in_a_pipe(apart: Apart, file_url: str) -> None:
     assert apart("import", SUPPORT, "--url", file_url).err == ""
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Let children be interrupted, also where the tests run in the background of a shell, which ignores SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -132,6 +132,7 @@ def test_command_has_help(command: Here, name: str) -> None:
     assert "--dry-run" in command(name, "--help").out
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_migration_says_how_to_go_on(command: Here, tmp_path: Path) -> None:
     path, new = tmp_path / "many.db", tmp_path / "new.db"
 
