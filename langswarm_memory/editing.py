@@ -6,20 +6,20 @@ it reads again. So two editors never lose each other's work, and a change is see
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ConflictError, InvalidInputError, LangSwarmMemoryError
 from .incoming import counted
-from .interfaces.message import Message
-from .interfaces.records import ConversationSummary, SessionMetadata
+from .interfaces.enums import SessionStatus
+from .interfaces.message import Message, new_id
+from .interfaces.records import ConversationSummary, SessionMetadata, changed_metadata
 from .repository import codec
 from .repository.matching import stretches
 from .repository.optional import CopiesMessages
 from .repository.protocol import MessageQuery, Rewrite, SessionRecord
-from .summaries.coverage import coverage_of, in_use
+from .summaries.coverage import coverage_of, in_use, strategy_of
 from .summaries.verify import withdraw_touched
 
 if TYPE_CHECKING:
@@ -164,19 +164,19 @@ class EditMethods:
         Args:
             at_seq: The last message to copy, or its seq. None: all.
             session_id: Id of the new session. None: a random one.
-            **metadata: Fields of the new session's metadata that shall differ.
+            **metadata: What shall differ, as ``update_metadata`` takes it.
 
         Raises:
             SessionExistsError: The id is taken.
             SessionNotFoundError: This session was deleted.
-            InvalidInputError: No such field, or a value that cannot be stored.
+            InvalidInputError: A value that cannot be stored.
         """
         through = None if at_seq is None else _seq_of(at_seq, "at_seq")
         backend = self._backend
         record = await self._record()
         if through is None:
             through = record.last_seq
-        forked = self._forked(record.metadata, session_id or uuid.uuid4().hex, through, metadata)
+        forked = self._forked(record.metadata, new_id() if session_id is None else session_id, through, metadata)
         repository = backend.repository
         if isinstance(repository, CopiesMessages):
             made = await backend.perform(repository.copy_session, self._id, forked, through_seq=through)
@@ -189,17 +189,16 @@ class EditMethods:
     def _forked(
         self, metadata: SessionMetadata, session_id: str, through: int, changes: dict[str, Any]
     ) -> SessionMetadata:
-        fixed = {"session_id", "created_at", "updated_at"} & set(changes)
-        unknown = set(changes) - set(SessionMetadata.__dataclass_fields__) | fixed
-        if unknown:
-            raise InvalidInputError(f"a fork cannot set {', '.join(sorted(unknown))}")
+        fixed = sorted({"created_at", "updated_at"} & set(changes))
+        if fixed:
+            raise InvalidInputError(f"a fork cannot set {', '.join(fixed)}")
         now = self._backend.clock()
-        values = {name: getattr(metadata, name) for name in SessionMetadata.__dataclass_fields__}
-        values |= {"session_id": session_id, "created_at": now, "updated_at": now, "status": "active"}
-        values["expires_at"] = self._backend.expiry(now)
-        values |= changes
-        values["properties"] = {**values["properties"], FORKED_FROM: self._id, FORKED_AT_SEQ: through}
-        return SessionMetadata(**values)
+        own = {"session_id": session_id, "created_at": now, "updated_at": now, "status": SessionStatus.ACTIVE}
+        changes = {**own, "expires_at": self._backend.expiry(now), **changes}
+        forked = changed_metadata(metadata, changes)
+        forked.properties = {**forked.properties, FORKED_FROM: self._id, FORKED_AT_SEQ: through}
+        strategy_of(forked)  # refused before it is stored
+        return forked
 
     async def _copied(self, forked: SessionMetadata, through: int) -> SessionRecord:
         backend, repository = self._backend, self._backend.repository

@@ -13,13 +13,7 @@ from .incoming import counted, distinct
 from .interfaces.contracts import IMemorySession
 from .interfaces.enums import SYSTEM_ROLES, MessageRole, SessionStatus
 from .interfaces.message import Message
-from .interfaces.records import (
-    METADATA_ALIASES,
-    METADATA_FIELDS,
-    SessionMetadata,
-    coerce_status,
-    merged_properties,
-)
+from .interfaces.records import SessionMetadata, changed_metadata
 from .interfaces.timestamps import Timestamp
 from .repository.protocol import Appended, MessageQuery, SessionRecord
 from .streaming import StreamMethods
@@ -275,7 +269,7 @@ class BaseMemorySession(ContextMethods, SummaryMethods, EditMethods, StreamMetho
         backend = self._backend
         for attempt in range(EDIT_TRIES):
             record = await self._record()
-            metadata = _changed(record.metadata, changes)
+            metadata = changed_metadata(record.metadata, changes)
             strategy_of(metadata)  # refused before it is stored
             metadata.updated_at = backend.clock()
             if "expires_at" not in changes:
@@ -305,19 +299,3 @@ class BaseMemorySession(ContextMethods, SummaryMethods, EditMethods, StreamMetho
     async def delete_session(self) -> bool:
         """Delete the session with all its data. False: it was gone already."""
         return await self._backend.delete_session(self._id)
-
-
-def _changed(metadata: SessionMetadata, changes: dict[str, Any]) -> SessionMetadata:
-    values = {name: getattr(metadata, name) for name in METADATA_FIELDS}
-    extra: dict[str, Any] = {}
-    for name, value in changes.items():
-        name = METADATA_ALIASES.get(name, name)
-        if name in ("metadata", "custom_metadata"):
-            extra = merged_properties(extra, value)
-        elif name in METADATA_FIELDS:
-            values[name] = coerce_status(value) if name == "status" else value
-        else:
-            extra[name] = value
-    if extra:
-        values["properties"] = merged_properties(values["properties"], extra)
-    return SessionMetadata(**values)

@@ -167,6 +167,27 @@ def coerce_status(status: object) -> SessionStatus:
         ) from None
 
 
+def changed_metadata(metadata: SessionMetadata, changes: dict[str, Any]) -> SessionMetadata:
+    """Return metadata with some fields changed. Names that are no field of it go into ``properties``.
+
+    Raises:
+        InvalidInputError: A value of the wrong type.
+    """
+    values = {name: getattr(metadata, name) for name in METADATA_FIELDS}
+    extra: dict[str, Any] = {}
+    for name, value in changes.items():
+        name = METADATA_ALIASES.get(name, name)
+        if name in ("metadata", "custom_metadata"):
+            extra = merged_properties(extra, value)
+        elif name in METADATA_FIELDS:
+            values[name] = coerce_status(value) if name == "status" else value
+        else:
+            extra[name] = value
+    if extra:
+        values["properties"] = merged_properties(values["properties"], extra)
+    return SessionMetadata(**values)
+
+
 @dataclass
 class ConversationSummary:
     """A summary of a stretch of a session.
