@@ -89,8 +89,8 @@ class SQLDriver(Protocol):
     listens: bool
     """Whether it is told of appends."""
 
-    async def tell(self, session_id: str) -> None:
-        """Tell those who listen for a session that its messages were changed. Appends tell by themselves."""
+    tells: bool
+    """Whether units of work tell those who listen. The statements that append do so by themselves."""
 
     def signals(self, session_id: str) -> AbstractAsyncContextManager[Callable[[float], Awaitable[None]]]:
         """Listen for appends to a session; see ``Signals`` of ``repository/optional.py``."""

@@ -78,6 +78,7 @@ class PostgresDriver:
     """
 
     name = "postgres"
+    tells = True
 
     def __init__(self, options: PostgresOptions, engine: AsyncEngine | None = None) -> None:
         self._options = options
@@ -279,10 +280,6 @@ class PostgresDriver:
         """Return the schema of the tables, quoted and with a dot behind it; empty for that of the connection."""
         schema = self._options.schema
         return f"{self._root.dialect.identifier_preparer.quote(schema)}." if schema else ""
-
-    async def tell(self, session_id: str) -> None:
-        """Notify those who watch a session."""
-        await self.unit("tell", partial(units.tell, session_id=session_id), write=True)
 
     async def _mark(self, session_id: str) -> None:
         await self.unit("watch", partial(units.watch, session_id=session_id), write=True)

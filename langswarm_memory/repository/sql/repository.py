@@ -143,11 +143,8 @@ class SQLRepository(BulkRepository):
         batch = Batch(session_id, rows, tokens, Timestamp.of(now).plain(), expiry)
         reserved = await self.driver.append(batch)
         if reserved is None:
-            work = partial(units.append, batch=batch, messages=messages)
-            appended = await self.driver.unit("append", work, write=True)
-            if appended.inserted:
-                await self.driver.tell(session_id)
-            return appended
+            work = partial(units.append, batch=batch, messages=messages, tells=self.driver.tells)
+            return await self.driver.unit("append", work, write=True)
         last_seq, message_count = reserved
         return Appended(tuple(range(last_seq - len(rows) + 1, last_seq + 1)), len(rows), message_count, last_seq)
 
@@ -235,13 +232,10 @@ class SQLRepository(BulkRepository):
         """Delete and replace messages in one transaction."""
         rows = [codec.encode_message(message) for _, message in change.replaced]
         at = Timestamp.of(now)
-        work = partial(units.rewrite, session_id=session_id, change=change, rows=rows, now=at.plain())
-        await self.driver.unit("rewrite", work, write=True)
-        await self.driver.tell(session_id)
-        record = await self.fetch_session(session_id)
-        if record is None:
-            raise SessionNotFoundError(session_id)
-        return record
+        work = partial(
+            units.rewrite, session_id=session_id, change=change, rows=rows, now=at.plain(), tells=self.driver.tells
+        )
+        return await self.driver.unit("rewrite", work, write=True)
 
     async def copy_session(
         self, session_id: str, metadata: SessionMetadata, *, through_seq: int | None

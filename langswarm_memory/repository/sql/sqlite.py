@@ -195,7 +195,7 @@ class SQLiteDriver:
         except DRIVER_ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 
-    listens = False
+    listens = tells = False
 
     async def write_many(self, operation: str, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a writing statement once per row of parameters, in one transaction."""
@@ -218,9 +218,6 @@ class SQLiteDriver:
         from .embeddings import SQLiteEmbeddings  # with NumPy, only where it is asked for
 
         return SQLiteEmbeddings(self, model, dimension)
-
-    async def tell(self, session_id: str) -> None:
-        """Do nothing: nobody listens."""
 
     def signals(self, session_id: str) -> AbstractAsyncContextManager[Callable[[float], Awaitable[None]]]:
         """Refuse: SQLite tells nobody of anything."""

@@ -33,12 +33,12 @@ from ...interfaces.message import Message
 from ...interfaces.records import ConversationSummary
 from .. import codec
 from ..optional import IndexState
-from ..protocol import Appended, Rewrite, StoreStats
+from ..protocol import Appended, Rewrite, SessionRecord, StoreStats
 from .driver import Batch
 from .failures import is_unique_violation
-from .mapping import message_from_row, summary_from_row
+from .mapping import message_from_row, record_from_row, summary_from_row
 from .models import MessageRow, SessionRow
-from .statements import EMBEDDINGS, MESSAGE_COLUMNS, SUMMARIES, M, S
+from .statements import EMBEDDINGS, MESSAGE_COLUMNS, SESSION_COLUMNS, SUMMARIES, M, S
 from .statements import INDEXES as I
 from .types import JsonText, UTCDateTime
 from .watched import CHANNEL, WATCH_SECONDS, payload
@@ -131,7 +131,7 @@ def delete_sessions(db: Session, session_ids: Sequence[str]) -> int:
     return deleted
 
 
-def append(db: Session, batch: Batch, messages: Sequence[Message]) -> Appended:
+def append(db: Session, batch: Batch, messages: Sequence[Message], *, tells: bool) -> Appended:
     """Store what of a batch is new. The careful way: for batches that the one-statement way refused."""
     session = _require(db, batch.session_id, lock=True)
     if session.expires_at is not None and session.expires_at <= batch.now:
@@ -157,6 +157,8 @@ def append(db: Session, batch: Batch, messages: Sequence[Message]) -> Appended:
     if batch.expires_at is not None:
         session.expires_at = batch.expires_at  # type: ignore[assignment]
     db.flush()
+    if rows and tells:
+        _tell(db, batch.session_id)
     return Appended(tuple(seqs), len(rows), session.message_count, session.last_seq)
 
 
@@ -198,8 +200,10 @@ _REPLACE = (
 )
 
 
-def rewrite(db: Session, session_id: str, change: Rewrite, rows: Sequence[codec.MessageColumns], now: Any) -> None:
-    """Delete and replace messages of a session that is as it was read."""
+def rewrite(
+    db: Session, session_id: str, change: Rewrite, rows: Sequence[codec.MessageColumns], now: Any, *, tells: bool
+) -> SessionRecord:
+    """Delete and replace messages of a session that is as it was read; return the session."""
     session = _require(db, session_id, lock=True)
     if session.expires_at is not None and session.expires_at <= now:
         raise SessionExpiredError(session_id)
@@ -221,10 +225,21 @@ def rewrite(db: Session, session_id: str, change: Rewrite, rows: Sequence[codec.
     session.edits += 1
     session.updated_at = now
     db.flush()
+    if tells:
+        _tell(db, session_id)
+    return record_from_row(db.execute(select(*_session_columns()).where(S.c.session_id == session_id)).one())
 
 
-def tell(db: Session, session_id: str) -> None:
-    """Notify those who watch a session, if anybody does (PostgreSQL)."""
+def _session_columns() -> list[ColumnElement[Any]]:
+    """Return the columns of a session row with JSON undecoded, as ``record_from_row`` takes them."""
+    return [
+        type_coerce(S.c[name], Text()).label(name) if isinstance(S.c[name].type, JsonText) else S.c[name]
+        for name in SESSION_COLUMNS
+    ]
+
+
+def _tell(db: Session, session_id: str) -> None:
+    """Notify those who watch a session, if anybody does (PostgreSQL); they hear of it with the commit."""
     watched = select(func.pg_notify(CHANNEL, payload(session_id)))
     db.execute(watched.where(S.c.session_id == session_id, S.c.watched_until > func.now()))
 
