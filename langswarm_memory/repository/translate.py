@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import ClassVar
 
+from .._calls import Heeding
 from ..errors import LangSwarmMemoryError, MemoryConnectionError, StorageUnavailableError
 
 
@@ -38,17 +39,17 @@ class Translating:
         return found
 
 
-class _Guard:
+class _Guard(Heeding):
     # A class rather than @contextmanager: it is entered for every call, and costs a third.
     __slots__ = ("_operation", "_store")
 
     def __init__(self, store: Translating, operation: str) -> None:
         self._store, self._operation = store, operation
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _t: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
         if error is None or isinstance(error, LangSwarmMemoryError):
             return
         if isinstance(error, self._store.driver_errors):

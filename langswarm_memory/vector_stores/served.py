@@ -13,6 +13,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from .._calls import Heeding
 from .._lazy import installed
 from ..errors import (
     LangSwarmMemoryError,
@@ -295,13 +296,14 @@ class ServedVectorStore(ABC):
 class _Call:
     """A time-out, and the translation of what goes wrong within."""
 
-    __slots__ = ("_operation", "_store", "_timer")
+    __slots__ = ("_heeding", "_operation", "_store", "_timer")
 
     def __init__(self, store: ServedVectorStore, operation: str, timeout: float | None) -> None:
         self._store, self._operation = store, operation
-        self._timer = asyncio.timeout(timeout)
+        self._heeding, self._timer = Heeding(), asyncio.timeout(timeout)
 
     async def __aenter__(self) -> None:
+        self._heeding.__enter__()
         await self._timer.__aenter__()
 
     async def __aexit__(
@@ -311,6 +313,7 @@ class _Call:
             await self._timer.__aexit__(kind, error, trace)
         except TimeoutError as late:
             raise self._store.failed(self._operation, late, UNAVAILABLE) from late
+        self._heeding.__exit__(kind, error, trace)
         if error is None or isinstance(error, LangSwarmMemoryError):
             return
         ours = self._store.translate(self._operation, error)

@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ..._calls import Heeding
 from ...errors import MemoryConfigurationError, MemoryStorageError, StorageUnavailableError
 from ..closing import closing
 from .base import EarlierSource, Row
@@ -38,7 +39,8 @@ def make_client(url: str) -> Redis:
 def translated() -> Iterator[None]:
     """Translate the driver's errors."""
     try:
-        yield
+        with Heeding():
+            yield
     except (RedisConnectionError, RedisTimeoutError, OSError) as exc:
         raise StorageUnavailableError("redis", "read", exc) from exc
     except RedisError as exc:
