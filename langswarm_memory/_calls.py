@@ -39,8 +39,13 @@ class Heeding:
 
     __slots__ = ("_asked", "_task")
 
+    _task: asyncio.Task[object] | None
+
     def __enter__(self) -> None:
-        self._task = asyncio.current_task()
+        try:
+            self._task = asyncio.current_task()
+        except RuntimeError:  # a thread without an event loop
+            self._task = None
         self._asked = 0 if self._task is None else self._task.cancelling()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _t: TracebackType | None) -> None:

@@ -70,6 +70,14 @@ async def test_cancellation_of_before_is_not_raised_again() -> None:
     assert await task == "clean"
 
 
+async def test_block_on_a_thread() -> None:
+    def work() -> str:
+        with Heeding():
+            return "done"
+
+    assert await asyncio.to_thread(work) == "done"
+
+
 def test_block_outside_of_tasks() -> None:
     loop = asyncio.new_event_loop()
     seen: list[bool] = []
