@@ -6,6 +6,8 @@ it reads again. So two editors never lose each other's work, and a change is see
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REWRITE_TRIES = 16  # times a change is computed again when another came first
+FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.2  # seconds between two tries, at most
 LOOKUP_PAGE = 500  # messages read at a time, going back, to find one by its id
 FORKED_FROM = "forked_from"
 FORKED_AT_SEQ = "forked_at_seq"
@@ -230,12 +233,14 @@ class EditMethods:
     # --- how changes are made ----------------------------------------------------------------------------------
 
     async def _repeated(self, change: Callable[[], Awaitable[T]]) -> T:
-        for _ in range(REWRITE_TRIES - 1):
+        for tried in range(REWRITE_TRIES - 1):
             try:
                 return await change()
             except ConflictError as exc:
                 if not exc.retryable:
                     raise
+            # Chosen by chance, and from more and more: those that met do not meet again, and nobody always loses.
+            await asyncio.sleep(random.uniform(0, min(FIRST_PAUSE * 2**tried, LONGEST_PAUSE)))
         return await change()
 
     async def _rewrite(self, change: Rewrite) -> None:

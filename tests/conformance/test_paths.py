@@ -47,7 +47,8 @@ async def append_by_orm(
 ) -> Appended:
     rows = [codec.encode_message(message) for message in messages]
     batch = Batch(session_id, rows, sum(row.token_count for row in rows), now, expires_at)
-    return await repository.driver.unit("append", partial(units.append, batch=batch, messages=messages), write=True)
+    work = partial(units.append, batch=batch, messages=messages, tells=repository.driver.tells)
+    return await repository.driver.unit("append", work, write=True)
 
 
 def every_content() -> list[Message]:
