@@ -22,7 +22,6 @@ from .failures import is_unique_violation
 from .mapping import messages_from_rows, sqlite_text, summary_from_row
 from .statements import MESSAGE_COLUMNS, SUMMARIES, M, S, Statement, parameter
 from .types import JsonText, UTCDateTime
-from .units import SUMMARY_TEXTS
 
 if TYPE_CHECKING:
     from .driver import SQLDriver
@@ -57,13 +56,15 @@ class BulkRepository:
         ids = list(found)
         for begin in range(0, len(ids), ID_PAGE):
             page = ids[begin : begin + ID_PAGE]
+            values = {f"id_{place}": one for place, one in enumerate(page)}
             statement = self._statement(_read_messages, len(page))
-            args = statement.args({f"id_{place}": one for place, one in enumerate(page)})
+            args = statement.args(values)
             rows = await self.driver.fetch("read_whole", statement, args)
             for row, message in zip(rows, messages_from_rows(rows), strict=True):
                 found[row[-1]][0].append(message)
-            summaries = await self.driver.unit("read_whole", partial(_summaries, ids=page), write=False)
-            for summary in summaries:
+            statement = self._statement(_read_summaries, len(page))
+            for row in await self.driver.fetch("read_whole", statement, statement.args(values)):
+                summary = summary_from_row(row)
                 found[summary.session_id or ""][1].append(summary)
         return found
 
@@ -145,10 +146,7 @@ def _read_messages(count: int) -> Executable:
     return select(*columns, M.c.session_id).where(M.c.session_id.in_(ids)).order_by(M.c.session_id, M.c.seq)
 
 
-def _summaries(db: Session, ids: Sequence[str]) -> list[ConversationSummary]:
-    statement = (
-        select(*SUMMARY_TEXTS)
-        .where(SUMMARIES.c.session_id.in_(list(ids)))
-        .order_by(SUMMARIES.c.session_id, SUMMARIES.c.created_at, SUMMARIES.c.summary_id)
-    )
-    return [summary_from_row(row) for row in db.execute(statement).all()]
+def _read_summaries(count: int) -> Executable:
+    ids = [parameter(f"id_{place}", "session_id", SUMMARIES) for place in range(count)]
+    order = (SUMMARIES.c.session_id, SUMMARIES.c.created_at, SUMMARIES.c.summary_id)
+    return select(*SUMMARIES.c).where(SUMMARIES.c.session_id.in_(ids)).order_by(*order)

@@ -238,23 +238,26 @@ def record_from_row(row: Row) -> SessionRecord:
     return SessionRecord(metadata, *row[_COUNTERS])
 
 
-def summary_from_row(row: Any) -> ConversationSummary:
-    """Return the summary of a row that has the table's columns by name, times and JSON as the driver gives them."""
+def summary_from_row(row: Row) -> ConversationSummary:
+    """Return the summary of a row of the table."""
+    columns = codec.SummaryColumns(*row)
     try:
-        exact = codec.load_verbatim(row.verbatim) if row.verbatim is not None else {}
-        topics = [] if row.key_topics is None else json.loads(row.key_topics)
-        times: dict[str, Any] = {name: instant(getattr(row, name)) for name in ("start_time", "end_time", "created_at")}
+        exact = codec.load_verbatim(columns.verbatim) if columns.verbatim is not None else {}
+        topics = [] if columns.key_topics is None else json.loads(columns.key_topics)
+        times: dict[str, Any] = {
+            name: instant(getattr(columns, name)) for name in ("start_time", "end_time", "created_at")
+        }
         return ConversationSummary(
-            summary=exact.get("summary", row.summary),
-            message_count=row.message_count,
+            summary=exact.get("summary", columns.summary),
+            message_count=columns.message_count,
             **times,
             key_topics=exact.get("key_topics", topics),
-            summary_id=row.summary_id,
-            session_id=row.session_id,
-            token_count=row.token_count,
-            summary_type=SummaryType(row.summary_type),
-            first_seq=row.first_seq,
-            last_seq=row.last_seq,
+            summary_id=columns.summary_id,
+            session_id=columns.session_id,
+            token_count=columns.token_count,
+            summary_type=SummaryType(columns.summary_type),
+            first_seq=columns.first_seq,
+            last_seq=columns.last_seq,
         )
     except (ValueError, TypeError, RecursionError) as exc:
-        raise CorruptRecordError("sql", f"summary {row.summary_id!r}", exc) from exc
+        raise CorruptRecordError("sql", f"summary {columns.summary_id!r}", exc) from exc

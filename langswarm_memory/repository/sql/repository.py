@@ -33,7 +33,7 @@ from ..text_search import SearchCursor, SearchFilter, SearchHit, TextQuery
 from . import statements, units
 from .bulk import BulkRepository
 from .driver import Batch, SQLDriver
-from .mapping import ROLE, Row, messages_from_rows, record_from_row
+from .mapping import ROLE, Row, messages_from_rows, record_from_row, summary_from_row
 from .statements import Statement
 from .text_search import LEADING, SPARE, narrow, searchable_scope
 
@@ -252,9 +252,13 @@ class SQLRepository(BulkRepository):
         await self.driver.unit("put_summary", partial(units.put_summary, summary=summary), write=True)
 
     async def list_summaries(self, session_id: str, *, limit: int | None = None) -> list[ConversationSummary]:
-        """Return summaries, newest first."""
-        work = partial(units.list_summaries, session_id=session_id, limit=limit)
-        return await self.driver.unit("list_summaries", work, write=False)
+        """Return summaries, newest first: one statement; a second one when there is none."""
+        statement = self._statement(statements.list_summaries)
+        values = {"session": session_id, "limit": codec.MAX_INT if limit is None else limit}
+        rows = await self.driver.fetch("list_summaries", statement, statement.args(values))
+        if not rows:
+            await self._require(session_id)
+        return [summary_from_row(row) for row in rows]
 
     def signals(self, session_id: str) -> AbstractAsyncContextManager[Callable[[float], Awaitable[None]]]:
         """Listen for appends to a session, where ``features.signals`` says so."""

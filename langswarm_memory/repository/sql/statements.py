@@ -231,6 +231,16 @@ def fetch_session() -> Executable:
     return select(*_SESSION).where(S.c.session_id == parameter("session", "session_id", S))
 
 
+def list_summaries() -> Executable:
+    """Return the newest summaries of a session: the columns of the table."""
+    return (
+        select(*SUMMARIES.c)
+        .where(SUMMARIES.c.session_id == parameter("session", "session_id", SUMMARIES))
+        .order_by(SUMMARIES.c.created_at.desc(), SUMMARIES.c.summary_id.desc())
+        .limit(bindparam("limit", type_=BigInteger()))
+    )
+
+
 def fetch_with_newest() -> Executable:
     """Return a session and its newest messages at once: SESSION_COLUMNS then MESSAGE_COLUMNS.
 

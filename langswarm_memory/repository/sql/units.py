@@ -36,11 +36,11 @@ from ..optional import IndexState
 from ..protocol import Appended, Rewrite, SessionRecord, StoreStats
 from .driver import Batch
 from .failures import is_unique_violation
-from .mapping import message_from_row, record_from_row, summary_from_row
+from .mapping import message_from_row, record_from_row
 from .models import MessageRow, SessionRow
 from .statements import EMBEDDINGS, MESSAGE_COLUMNS, SESSION_COLUMNS, SUMMARIES, M, S
 from .statements import INDEXES as I
-from .types import JsonText, UTCDateTime
+from .types import JsonText
 from .watched import CHANNEL, WATCH_SECONDS, payload
 
 ID_PAGE = 500  # ids per IN list; SQLite before 3.32 allows 999 parameters in all
@@ -301,25 +301,6 @@ def put_summary(db: Session, summary: ConversationSummary) -> None:
         )
     )
     db.execute(insert(SUMMARIES).values(_undecoded(columns._asdict())))
-
-
-_DECODED = (JsonText, UTCDateTime)
-# As the driver gives them: decoded by us, a summary that cannot be decoded can be named.
-SUMMARY_TEXTS = [type_coerce(c, Text()).label(c.name) if isinstance(c.type, _DECODED) else c for c in SUMMARIES.columns]
-
-
-def list_summaries(db: Session, session_id: str, limit: int | None) -> list[ConversationSummary]:
-    """Read summaries, newest first."""
-    statement = (
-        select(*SUMMARY_TEXTS)
-        .where(SUMMARIES.c.session_id == session_id)
-        .order_by(SUMMARIES.c.created_at.desc(), SUMMARIES.c.summary_id.desc())
-        .limit(limit)
-    )
-    rows = db.execute(statement).all()
-    if not rows:
-        _require(db, session_id)
-    return [summary_from_row(row) for row in rows]
 
 
 def stats(db: Session, size_bytes: int) -> StoreStats:
