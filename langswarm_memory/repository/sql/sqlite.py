@@ -3,7 +3,8 @@
 SQLite has one writer at a time. Several connections that compete for it wait by sleeping, and a statement at a time
 through aiosqlite costs four thread hops each. So every write of the process goes through one thread that owns one
 connection and commits whatever has queued up as one transaction (group commit): 16 writers share one fsync. Readers
-have connections of their own and, in WAL mode, never wait for the writer.
+have connections of their own and, in WAL mode, never wait for the writer. A read that is short makes no hop at all
+(``sqlite_direct.py``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date, datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
@@ -34,6 +36,7 @@ from .failures import DRIVER_ERRORS, query_failure, translate
 from .lanes import Lane
 from .mapping import MESSAGE_ID, ROLE, TOKENS, Row, sqlite_text
 from .migrate import is_current, prepare_schema
+from .sqlite_direct import DirectReads
 from .sqlite_engines import Engines, SQLiteOptions, prepare_reader, set_journal_mode
 from .statements import Statement
 from .text_index import OPTIMIZE_SQLITE
@@ -58,6 +61,8 @@ class SQLiteDriver:
         self._insert = self.compile(appends.insert_message())
         self._writer: Lane | None = None
         self._readers: Lane | None = None
+        self._direct: DirectReads | None = None
+        self._opening = Lock()
 
     def instant(self, value: datetime) -> str:
         """Return the text SQLite stores."""
@@ -87,12 +92,20 @@ class SQLiteDriver:
             await writer.close()
             raise
         self._writer = writer
+        self._reading_engine = self._engines.of_lane(begin="BEGIN")
         self._readers = Lane(
             "langswarm-sqlite-reader",
-            self._engines.of_lane(begin="BEGIN"),
+            self._reading_engine,
             threads=self._options.readers,
-            on_connect=prepare_reader,
+            on_connect=self._prepare_reader,
         )
+
+    def _prepare_reader(self, raw: sqlite3.Connection) -> None:
+        """Prepare a reader and, with the first, the connection for short reads: to open a file is no short read."""
+        prepare_reader(raw)
+        with self._opening:
+            if self._direct is None:
+                self._direct = DirectReads(self._reading_engine.connect())
 
     def _prepare(self, connection: Connection) -> None:
         raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
@@ -114,7 +127,9 @@ class SQLiteDriver:
         for lane in (self._writer, self._readers):
             if lane is not None:
                 await lane.close()
-        self._writer = self._readers = None
+        if self._direct is not None:
+            self._direct.close()
+        self._writer = self._readers = self._direct = None
         await self.engine.dispose()
 
     def _writing(self) -> Lane:
@@ -165,33 +180,40 @@ class SQLiteDriver:
         return last_seq, message_count
 
     async def fetch(self, operation: str, statement: Statement, args: Sequence[Any]) -> list[Row]:
-        """Run a SELECT on a reader."""
+        """Run a SELECT, at once if it is short, else on a reader."""
+        reading = self._reading()
         try:
-            return await self._reading().fetch(statement.sql, args)
+            rows = await self._direct.fetch(statement.sql, args) if self._direct is not None else None
+            return await reading.fetch(statement.sql, args) if rows is None else rows
         except DRIVER_ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 
     async def fetch_within(
         self, operation: str, statement: Statement, args: Sequence[Any], budget: int, keep_roles: frozenset[str]
     ) -> list[Row] | None:
-        """Step through a SELECT on a reader until the budget is spent."""
+        """Step through a SELECT until the budget is spent, at once if that is short, else on a reader."""
 
-        def run(connection: Connection) -> list[Row]:
-            raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        def read(raw: sqlite3.Connection) -> list[Row]:
             cursor, rows, left = raw.execute(statement.sql, args), [], budget
-            for row in cursor:
-                try:
+            try:
+                for row in cursor:
                     left -= row[TOKENS]
-                except TypeError as exc:
-                    raise CorruptRecordError(self.name, f"message {row[MESSAGE_ID]!r}.token_count", exc) from exc
-                if left < 0 and row[ROLE] not in keep_roles:
-                    break
-                rows.append(row)
-            cursor.close()  # ends the read; an open one would keep the log from being reset
+                    if left < 0 and row[ROLE] not in keep_roles:
+                        break
+                    rows.append(row)
+            except TypeError as exc:
+                raise CorruptRecordError(self.name, f"message {row[MESSAGE_ID]!r}.token_count", exc) from exc
+            finally:
+                cursor.close()  # ends the read; an open one would keep the log from being reset
             return rows
 
+        def run(connection: Connection) -> list[Row]:
+            return read(connection.connection.driver_connection)  # type: ignore[arg-type]
+
+        reading = self._reading()
         try:
-            return await self._reading().run(run)
+            rows = await self._direct.run(statement.sql, read) if self._direct is not None else None
+            return await reading.run(run) if rows is None else rows
         except DRIVER_ERRORS as exc:
             raise translate(self.name, operation, exc) from exc
 
