@@ -153,7 +153,7 @@ class RecallMethods(SearchMethods):
         elif mode == "vector":
             hits = await self._by_meaning(query, parsed, where, wanted, None if sorted_anew else cursor)
         else:
-            found = await self.text_hits(query, where, wanted, None if sorted_anew else cursor)
+            found = await self.text_hits(parsed, where, wanted, None if sorted_anew else cursor)
             hits = [_recalled(hit, parsed, {"text"}) for hit in found]
         if sorted_anew:
             hits = await self._sorted(hits, query, half_life_days, deduplicate, reranker)
@@ -186,7 +186,7 @@ class RecallMethods(SearchMethods):
     ) -> list[RecallHit]:
         keep, index = _keeping(parsed), self.semantic_index
         text, vector = await _both(
-            self.text_hits(query, where, fusion.candidates),
+            self.text_hits(parsed, where, fusion.candidates),
             index.hits(_asked(query), where, fusion.candidates, keep),
         )
         words, meaning = _ranking(text), _ranking(vector)

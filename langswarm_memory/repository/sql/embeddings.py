@@ -22,7 +22,7 @@ from ..text_search import SearchFilter
 from .driver import SQLDriver
 from .mapping import message_from_row
 from .statements import Statement
-from .text_search import Arguments, message_columns, narrow, scope_postgres, scope_sqlite, searchable_scope
+from .text_search import COLUMNS, Arguments, narrow, scope_postgres, scope_sqlite, searchable_scope
 from .vectors import index_name
 
 WRITE_PAGE = 200  # rows per statement that stores
@@ -205,7 +205,7 @@ class SQLiteEmbeddings(TableEmbeddings):
         rowids = bind(f"[{','.join(rowid for rowid, _ in best)}]")
         conditions = " AND ".join(scope_sqlite(where, bind, self.driver.instant)) or "true"
         sql = (
-            f"SELECT e.rowid, e.session_id, e.content_hash, {message_columns()} FROM embeddings e "
+            f"SELECT e.rowid, e.session_id, e.content_hash, {COLUMNS} FROM embeddings e "
             "JOIN messages m ON m.session_id = e.session_id AND m.seq = e.seq "
             "JOIN sessions s ON s.session_id = e.session_id "
             f"WHERE e.rowid IN (SELECT value FROM json_each({rowids})) AND {conditions}"
@@ -340,7 +340,7 @@ class PostgresEmbeddings(TableEmbeddings):
         # Added to, the distance is no longer what the index is ordered by.
         order = f"({distance}) + 0" if exact else distance
         sql = (
-            f"SELECT e.session_id, e.content_hash, 1 - ({distance}), {message_columns()} "
+            f"SELECT e.session_id, e.content_hash, 1 - ({distance}), {COLUMNS} "
             f"FROM {self.table('embeddings')} e "
             f"JOIN {self.table('messages')} m ON m.session_id = e.session_id AND m.seq = e.seq "
             f"JOIN {self.table('sessions')} s ON s.session_id = e.session_id "

@@ -30,9 +30,8 @@ LEADING = 3  # columns in front of those of the message: session_id, score, matc
 Instant = Callable[[datetime], Any]
 
 
-def message_columns() -> str:
-    """Return the columns of a message ``m``, as ``message_from_row`` takes them."""
-    return ", ".join(f'm."{name}"' for name in MESSAGE_COLUMNS)
+COLUMNS = ", ".join(f'm."{name}"' for name in MESSAGE_COLUMNS)
+"""The columns of a message ``m``, as ``message_from_row`` takes them."""
 
 
 def searchable_scope(where: SearchFilter) -> bool:
@@ -116,7 +115,7 @@ def sqlite_search(
         bound = f"f.score >= (SELECT min(score) FROM ({best})) AND "
     found, total = _sqlite_found(query, bind, limit + SPARE if bounded else None)
     sql = (
-        f"WITH {found} SELECT m.session_id, f.score, ({total}), {message_columns()} FROM found f "
+        f"WITH {found} SELECT m.session_id, f.score, ({total}), {COLUMNS} FROM found f "
         "CROSS JOIN messages m ON m.rowid = f.id JOIN sessions s ON s.session_id = m.session_id "
         f"WHERE {bound}{' AND '.join(conditions) or 'true'} "
         f"ORDER BY f.score DESC, m.session_id, m.seq DESC LIMIT {bind(limit)}"
@@ -288,7 +287,7 @@ def postgres_search(
         bound = f"f.score >= (SELECT min(score) FROM ({best}) b) AND "
     sql = (
         f"{', '.join(parts)} "
-        f"SELECT m.session_id, f.score, (SELECT count(*) FROM found), {message_columns()} FROM found f "
+        f"SELECT m.session_id, f.score, (SELECT count(*) FROM found), {COLUMNS} FROM found f "
         f"JOIN {messages} m ON m.tableoid = f.part AND m.ctid = f.id "
         f"JOIN {schema}sessions s ON s.session_id = m.session_id "
         f"WHERE {bound}{' AND '.join(conditions) or 'true'} "
