@@ -6,6 +6,7 @@ connections stay checked out between calls, each with its prepared statements.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
+from ..._calls import settle
 from ...errors import MissingDependencyError, NotConnectedError
-from .failures import is_connection_loss
+from .failures import DRIVER_ERRORS, is_connection_loss
 from .mapping import Row
 
 try:
@@ -25,6 +27,8 @@ except ModuleNotFoundError as exc:
 
 SERVER_ERRORS: tuple[type[BaseException], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError)
 """What asyncpg itself raises, besides operating system errors and time-outs."""
+
+STOP_SECONDS = 2.0  # to tell a server that nobody waits for a statement any more
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +112,16 @@ class Leases:
             await self._drop(lease)  # the server went away while it was idle
         if not self.is_open:
             raise NotConnectedError("the database is not open", suggestion="call connect() first")
+        # To log in takes several messages; broken off between them, asyncpg leaves an exception that nobody retrieves.
+        opening = asyncio.ensure_future(self._lease())
+        try:
+            return await settle(opening)
+        except asyncio.CancelledError:
+            if not opening.cancelled() and opening.exception() is None:
+                await self.give(opening.result())
+            raise
+
+    async def _lease(self) -> Lease:
         pooled = await self._engine.connect()
         try:
             raw: Any = (await pooled.get_raw_connection()).driver_connection
@@ -131,6 +145,14 @@ class Leases:
     async def _drop(self, lease: Lease) -> None:
         await lease.pooled.invalidate()
         await lease.pooled.close()
+
+    async def _stopped(self, lease: Lease) -> None:
+        """Close a connection on which the server may still be at work; asyncpg tells it to stop, and is given time."""
+        try:
+            await lease.raw.close(timeout=STOP_SECONDS)
+        except (*DRIVER_ERRORS, *SERVER_ERRORS):
+            lease.raw.terminate()
+        await self.give(lease)
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
         """Run one statement in a transaction of its own; once more if the connection turns out to be dead."""
@@ -157,9 +179,7 @@ class Leases:
                 if last_try or not is_connection_loss(exc):
                     raise
             except BaseException:
-                # Cancelled: the server may still be at work on this connection.
-                lease.raw.terminate()
-                await self.give(lease)
+                await settle(self._stopped(lease))
                 raise
             else:
                 await self.give(lease)
