@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -11,12 +13,14 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, func, select
 
-from langswarm_memory import Message, PostgresBackend, SessionMetadata
-from langswarm_memory.errors import MemoryConfigurationError
+from langswarm_memory import Message, PostgresBackend, SessionMetadata, SQLiteBackend
+from langswarm_memory.errors import MemoryBackendError, MemoryConfigurationError
 from langswarm_memory.models import EmbeddingRow, MessageRow
 from langswarm_memory.recall.embedded import Embedded, EmbeddingIndex, Near
 from langswarm_memory.relational import RelationalBackend
+from langswarm_memory.repository.sql import embeddings, sqlite
 from langswarm_memory.repository.text_search import SearchFilter
+from langswarm_memory.vector_stores import exact
 from tests.services import postgres
 from tests.sql.conftest import SCHEMA
 from tests.sql.databases import Database, role
@@ -386,3 +390,82 @@ async def test_role_that_may_not_install_uses_pgvector_that_is_there(postgres_ur
             index = await opened(backend, 2)
             await put(index, await say(backend, 1), [[1, 0]])
             assert contents(await index.nearest([1, 0], EVERYWHERE, 1)) == ["s 0"]
+
+
+# --- SQLite without NumPy ------------------------------------------------------------------------------------------
+
+
+async def answers(path: Path, *, searches: list[str] | None = None) -> list[list[tuple[str, int, float]]]:
+    """Open a file and ask for what is near: everywhere, in a session, of a role, and all there is."""
+    async with SQLiteBackend(db_path=str(path)) as backend:
+        index: Any = index_of(backend, 3)
+        await index.open()
+        if searches is not None and index._scoring is not None:
+            await index._scoring.run(lambda connection: connection.set_trace_callback(searches.append))
+        scopes = [EVERYWHERE, SearchFilter(session_ids=frozenset({"t"})), SearchFilter(roles=frozenset({"assistant"}))]
+        found = [await index.nearest([1.0, 0.25, -0.5], scope, limit) for scope in scopes for limit in (3, 100)]
+        await index.close()
+    return [[(near.session_id, near.message.seq or 0, near.score) for near in hits] for hits in found]
+
+
+@pytest.fixture
+async def filled_file(tmp_path: Path) -> Path:
+    """A file with 60 embeddings in two sessions, some of them alike, and one of another model."""
+    chance = random.Random(3)
+    path = tmp_path / "memory.db"
+    async with SQLiteBackend(db_path=str(path)) as backend:
+        index = await opened(backend, 3)
+        for session_id in ("s", "t"):
+            messages = await say(backend, 30, session_id)
+            vectors = [[chance.choice([-1.0, 0.5, 2.0]) for _ in range(3)] for _ in messages]
+            await put(index, messages, vectors, session_id)
+        await put(await opened(backend, 2, "other"), messages[:1], [[1.0, 0.0]], "t")
+    return path
+
+
+async def test_sqlite_vec_answers_as_numpy_does(filled_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_numpy = await answers(filled_file)
+    assert [len(hits) for hits in by_numpy] == [3, 60, 3, 30, 0, 0]
+    searches: list[str] = []
+    monkeypatch.setattr(exact, "np", None)
+    # A sqlite3 that can load extensions, as not every Python has: another build of the same module.
+    monkeypatch.setattr(sqlite, "sqlite3", pytest.importorskip("pysqlite3.dbapi2"))
+    by_extension = await answers(filled_file, searches=searches)
+    assert any("vec_distance_cosine" in text for text in searches)
+    for ours, theirs in zip(by_extension, by_numpy, strict=True):
+        assert [hit[2] for hit in ours] == pytest.approx([hit[2] for hit in theirs], abs=1e-6)
+        assert {hit[:2] for hit in ours[:1]} <= {hit[:2] for hit in theirs if hit[2] > theirs[0][2] - 1e-6}
+
+
+async def test_without_either_the_answers_are_the_same(filled_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_numpy = await answers(filled_file)
+    monkeypatch.setattr(exact, "np", None)
+    monkeypatch.setitem(sys.modules, "sqlite_vec", None)
+    for ours, theirs in zip(await answers(filled_file), by_numpy, strict=True):
+        assert [hit[2] for hit in ours] == pytest.approx([hit[2] for hit in theirs], abs=1e-6)
+
+
+async def test_sqlite_vec_sees_what_others_store(filled_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "np", None)
+    monkeypatch.setattr(sqlite, "sqlite3", pytest.importorskip("pysqlite3.dbapi2"))
+    async with SQLiteBackend(db_path=str(filled_file)) as backend, SQLiteBackend(db_path=str(filled_file)) as other:
+        index, theirs = await opened(backend, 3), await opened(other, 3)
+        question = [0.0, 0.0, -1.0]
+        [before] = await index.nearest(question, EVERYWHERE, 1)
+        (message,) = await say(other, 1, "u")
+        await put(theirs, [message], [[0.0, 0.0, -7.0]], "u")
+        [after] = await index.nearest(question, EVERYWHERE, 1)
+        assert before.score < 1
+        assert (after.session_id, after.score) == ("u", pytest.approx(1))
+        await index.close()
+        await theirs.close()
+
+
+async def test_sqlite_vec_that_fails_is_told(filled_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "np", None)
+    monkeypatch.setattr(embeddings, "load_extension", lambda connection: True)  # it says so, and has no function
+    async with SQLiteBackend(db_path=str(filled_file)) as backend:
+        index = await opened(backend, 3)
+        with pytest.raises(MemoryBackendError):
+            await index.nearest([1.0, 0.0, 0.0], EVERYWHERE, 1)
+        await index.close()

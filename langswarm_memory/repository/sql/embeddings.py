@@ -1,29 +1,38 @@
 """Embeddings beside the messages, in the table of that name: they go with a message in the same transaction.
 
-PostgreSQL searches them with pgvector, through an HNSW index per model; SQLite exactly, in memory, with NumPy where it
-is installed. Both answer with the messages themselves, in one statement.
+PostgreSQL searches them with pgvector, through an HNSW index per model. SQLite searches exactly: in memory with NumPy
+where that is installed, else by sqlite-vec where the interpreter can load it, else in plain Python. All give the same
+answers.
 """
 
 from __future__ import annotations
 
 import math
+import sqlite3
 import struct
 from array import array
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInputError, MemoryConfigurationError
 from ...interfaces.records import SessionMetadata
 from ...recall.embedded import Embedded, Near
-from ...vector_stores.checking import unpack
+from ...vector_stores import exact
+from ...vector_stores.checking import pack, unpack
 from ...vector_stores.exact import ExactIndex
+from ...vector_stores.sqlite_extension import SCORE, load_extension
+from ...vector_stores.sqlite_thread import ConnectionThread
 from ..text_search import SearchFilter
 from .driver import SQLDriver
+from .failures import translate
 from .mapping import message_from_row
 from .statements import Statement
 from .text_search import COLUMNS, Arguments, narrow, scope_postgres, scope_sqlite, searchable_scope
 from .vectors import index_name
+
+if TYPE_CHECKING:
+    from .sqlite import SQLiteDriver
 
 WRITE_PAGE = 200  # rows per statement that stores
 LOOK_AHEAD = 4  # how many more of the nearest are looked up where conditions drop some
@@ -111,10 +120,31 @@ class TableEmbeddings:
 
 
 class SQLiteEmbeddings(TableEmbeddings):
-    """Embeddings in SQLite. A search reads what changed since the last one, then computes every similarity."""
+    """Embeddings in SQLite. A search reads what changed since the last one, then computes every similarity.
 
+    With sqlite-vec instead of NumPy nothing is held, and every search reads the vectors.
+    """
+
+    driver: SQLiteDriver
     _index: ExactIndex | None = None
     _stamp: tuple[Any, ...] = ()
+    _scoring: ConnectionThread | None = None
+
+    async def open(self) -> None:
+        """As every one; and open a connection with sqlite-vec if it is needed and can be had."""
+        await super().open()
+        if exact.np is None and self._scoring is None:
+            thread = ConnectionThread(self.driver.connect_raw, sqlite3.Error)
+            if await thread.run(load_extension):
+                self._scoring = thread
+            else:
+                await thread.close()
+
+    async def close(self) -> None:
+        """Close that connection."""
+        thread, self._scoring = self._scoring, None
+        if thread is not None:
+            await thread.close()
 
     async def put(self, session: SessionMetadata, rows: Sequence[Embedded]) -> None:
         """Store embeddings. Those of messages that are gone meanwhile are passed over."""
@@ -180,7 +210,6 @@ class SQLiteEmbeddings(TableEmbeddings):
         question = self.check(vector)
         if not searchable_scope(where) or not any(question):
             return []
-        index = await self._loaded()
         among: list[str] | None = None
         if narrow(where, None):
             bind = Arguments(self.mark)
@@ -194,11 +223,27 @@ class SQLiteEmbeddings(TableEmbeddings):
             among = [str(row[0]) for row in await self._run("nearest", sql, bind.values)]
         width = limit
         while True:
-            best = index.nearest(array("f", question), width, among)
+            best = await self._best(array("f", question), width, among)
             found = await self._joined(best, where)
             if len(found) >= limit or len(best) < width:
                 return found[:limit]
             width *= LOOK_AHEAD
+
+    async def _best(self, question: array[float], width: int, among: list[str] | None) -> list[tuple[str, float]]:
+        """Return rowids and similarities of the nearest, best first."""
+        if self._scoring is None:
+            return (await self._loaded()).nearest(question, width, among)
+        scope = "" if among is None else " AND rowid IN (SELECT value FROM json_each(?))"
+        # In the order of an index in memory, which knows rows by their texts.
+        sql = (
+            f"SELECT CAST(rowid AS TEXT) AS id, {SCORE} AS score FROM embeddings WHERE model = ?{scope} "
+            "ORDER BY score DESC, id LIMIT ?"
+        )
+        args = [pack(question), self.model, *([] if among is None else [f"[{','.join(among)}]"]), width]
+        try:
+            return await self._scoring.run(lambda connection: connection.execute(sql, args).fetchall())
+        except sqlite3.Error as exc:
+            raise translate(self.driver.name, "nearest", exc) from exc
 
     async def _joined(self, best: Sequence[tuple[str, float]], where: SearchFilter) -> list[Near]:
         bind = Arguments(self.mark)
