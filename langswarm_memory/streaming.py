@@ -30,7 +30,10 @@ It is stored with the first piece and taken away with the last, so whatever happ
 unfinished message says so.
 """
 STREAMED_AT = "streamed_at"
-"""Key in a message's metadata beside ``interrupted``: when the last piece was stored, in ISO 8601."""
+"""Key in a message's metadata beside ``interrupted``: when the last piece was stored, in ISO 8601.
+
+Taken away when the block is left, also by an exception: only a writer that died leaves it.
+"""
 
 FLUSH_SECONDS = 0.5  # between two writes of a draft: a reader sees it grow, and a store has two writes a second
 PATIENCE_SECONDS = 30.0  # a draft that has not grown for so long is taken for abandoned
@@ -111,7 +114,7 @@ class Draft:
             self._saving.result()  # raises what broke it
 
     async def __aenter__(self) -> Self:
-        [self._seq] = await self._session.add_messages([self._as(interrupted=True)])
+        [self._seq] = await self._session.add_messages([self._as(interrupted=True, growing=True)])
         self._saving = asyncio.create_task(self._save_while_open())
         return self
 
@@ -124,32 +127,34 @@ class Draft:
             await asyncio.wait({self._saving})
             if kind is None and not self._saving.cancelled():
                 self._saving.result()
-        await self._save(interrupted=kind is not None)
+        await self._save(interrupted=kind is not None, growing=False)
 
     async def flush(self) -> None:
         """Store what was written so far, now."""
         self._open()
         self._unsaved.clear()
-        await self._save(interrupted=True)
+        await self._save(interrupted=True, growing=True)
 
     async def _save_while_open(self) -> None:
         while True:
             await self._unsaved.wait()
             self._unsaved.clear()
-            await self._save(interrupted=True)
+            await self._save(interrupted=True, growing=True)
             await asyncio.sleep(self._flush_seconds)
 
-    async def _save(self, *, interrupted: bool) -> None:
-        message = self._as(interrupted=interrupted)
+    async def _save(self, *, interrupted: bool, growing: bool) -> None:
+        message = self._as(interrupted=interrupted, growing=growing)
         fields = {name: getattr(message, name) for name in ("content", "metadata", *self._fields)}
         await self._session.edit_message(self.seq, **fields)
 
-    def _as(self, *, interrupted: bool) -> Message:
+    def _as(self, *, interrupted: bool, growing: bool) -> Message:
         fields = {name: getattr(self._message, name) for name in MESSAGE_FIELDS}
         fields |= {"content": self.text} | self._fields
         metadata = dict(fields["metadata"])
         if interrupted:
-            metadata |= {INTERRUPTED: True, STREAMED_AT: self._session.backend.clock().isoformat()}
+            metadata[INTERRUPTED] = True
+        if growing:
+            metadata[STREAMED_AT] = self._session.backend.clock().isoformat()
         return Message(**(fields | {"metadata": metadata}))
 
 
@@ -204,8 +209,8 @@ class StreamMethods:
 
         Appends of this process wake it at once, those of others where the store tells of them (PostgreSQL, Redis) at
         once too, elsewhere within `poll_seconds`. A message that is being written as a draft is yielded, with what
-        follows it, when it is finished, or was abandoned 30 seconds ago. Messages that are edited later are not
-        yielded again.
+        follows it, when it is finished or broken off, or 30 seconds after its writer died. Messages that are edited
+        later are not yielded again.
 
         Args:
             after: Begin behind this message or seq; 0 is the beginning. None: with what comes from now on.

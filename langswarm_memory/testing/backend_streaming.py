@@ -242,6 +242,18 @@ class StreamingRules:
             await watch.aclose()
             await draft.__aexit__(None, None, None)
 
+    async def test_watch_shows_a_broken_off_draft_at_once(self, make_backend: MakeBackend) -> None:
+        """Nobody will finish it."""
+        async with managed(make_backend) as (manager, _):
+            session = await conversation(manager)
+            with pytest.raises(ZeroDivisionError):
+                async with session.draft(message_id="d", flush_seconds=60):
+                    raise ZeroDivisionError
+            watch = session.watch(0, poll_seconds=0.05)
+            (message,) = await take(watch, 1)
+            assert (message.message_id, message.metadata) == ("d", {INTERRUPTED: True})
+            await watch.aclose()
+
     async def test_watch_of_a_deleted_session_ends_with_an_error(self, make_backend: MakeBackend) -> None:
         """It would wait for ever."""
         async with managed(make_backend) as (manager, _):
