@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
@@ -105,6 +105,22 @@ def store_of(item: pytest.Item) -> str | None:
             if fixture.startswith(f"{store.replace('-', '_')}_"):
                 return store
     return None
+
+
+def left_out(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield what an ordinary run leaves out of the shared suites on slow stores.
+
+    The rules of sessions and managers are kept by code that all stores share, and other arguments of a rule of the
+    store go the same way through the adapter.
+    """
+    seen: set[str] = set()
+    for item in items:
+        if store_of(item) not in SLOW or "/test_stores.py::" not in item.nodeid:
+            continue
+        rule = item.nodeid.partition("[")[0]
+        if "TestBackend::" in rule or rule in seen:
+            yield item
+        seen.add(rule)
 
 
 def outcomes_by_store(reporter: pytest.TerminalReporter) -> dict[str, dict[str, int]]:

@@ -133,3 +133,24 @@ def test_table_names_the_server() -> None:
     assert stores.store_table(counts, {"postgres": "PostgreSQL 18.4"})[1].split() == [
         *("postgres", "PostgreSQL", "18.4", "12", "3", "1")
     ]
+
+
+def rule(nodeid: str, store: str) -> Any:
+    test = item(marked=store)
+    test.nodeid = nodeid
+    return test
+
+
+def test_slow_store_is_held_to_each_rule_once() -> None:
+    suite = "tests/conformance/test_stores.py"
+    rules = [
+        rule(f"{suite}::TestRepository::test_a[bigquery-1]", "bigquery"),
+        rule(f"{suite}::TestRepository::test_a[bigquery-2]", "bigquery"),
+        rule(f"{suite}::TestRepository::test_b[bigquery]", "bigquery"),
+        rule(f"{suite}::TestBackend::test_c[bigquery]", "bigquery"),
+        rule(f"{suite}::TestBackend::test_c[sqlite]", "sqlite"),
+        rule(f"{suite}::TestRepository::test_a[sqlite-2]", "sqlite"),
+        rule("tests/stores/bigquery/test_faults.py::test_d[2]", "bigquery"),
+        rule("tests/stores/bigquery/test_faults.py::test_d[1]", "bigquery"),
+    ]
+    assert list(stores.left_out(rules)) == [rules[1], rules[3]]
