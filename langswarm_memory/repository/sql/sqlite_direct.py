@@ -5,9 +5,10 @@ So a read is first tried here, on a connection of its own, and left to the reade
 all. What could hold the loop up is bounded:
 
 * a lock is never waited for,
-* SQLite asks every few thousand steps whether to go on, and is stopped after ``LONGEST_SECONDS``,
-* a statement that took so long, for whatever reason, is not tried again for a thousand times as long: a disk that is
-  slow takes at most a thousandth of the loop's time,
+* SQLite asks every few thousand steps whether to go on, and is stopped after ``LONGEST_SECONDS``; what takes long
+  within a step, such as a slow disk or a huge message, is noticed when it is over,
+* a statement that took so long, for whatever reason, is not tried again for a thousand times as long: each takes at
+  most a thousandth of the loop's time,
 * after ``TURN_SECONDS`` of reading the loop gets a turn, for a coroutine that reads without end never waits.
 """
 
